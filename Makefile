@@ -1,0 +1,73 @@
+# The GenMix study.  `make` alone prints what there is.
+PROFILE ?= cpu
+RUN     ?= $(PROFILE)
+SET     ?=
+R       := runs/$(RUN)
+CORES   := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+PYTHON  ?= python3
+
+# An activated conda environment (not base) is used as it is; otherwise .venv, built from requirements.lock.
+ifeq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
+PY  := .venv/bin/python
+ENV := .venv/.complete
+else
+PY  := python
+ENV :=
+endif
+RUNNER = $(PY) -m genmix.runner --run $(RUN) --params params/$(PROFILE).yaml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "RUN=name         another run folder (default: name of the profile)"
+	@echo 'PROFILE=paper    another profile of params/'
+	@echo 'SET="key=value"  parameters that differ, e.g.  make all RUN=mine SET="dataset=folder data_dir=/path/to/images"'
+	@echo 'make 02_dcgan    one notebook and what it needs'
+
+env: $(ENV) ## build .venv from requirements.lock
+
+all: $(ENV) ## run the whole study into runs/cpu
+	@$(MAKE) --no-print-directory -j$(CORES) study
+
+test: $(ENV) ## run the tests
+	$(PY) -m pytest
+
+bench: $(ENV) ## measure speed: ratios within one run
+	$(PY) -m pytest tests/bench --benchmark-only
+
+lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
+	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
+
+lock: ## pin the dependencies of pyproject.toml again (needs uv)
+	uv pip compile --universal --python-version 3.11 --extra test --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## remove the run folder of RUN
+	rm -rf $(R)
+
+.venv/.complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python {v[0]}.{v[1]} found, 3.11 to 3.13 needed: make PYTHON=python3.12 env")'
+	@echo "▸ building .venv (once; some minutes and gigabytes, mostly torch)"
+	@rm -f $@
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+# The study: one rule a notebook, written by genmix/plan.py from what the notebooks declare.
+RULES := .rules.mk
+$(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
+	@$(PYTHON) genmix/plan.py > $@.part && mv $@.part $@
+-include $(RULES)
+
+.PHONY: help env all study test bench lab lock clean FORCE
+FORCE:
+
+# Written only when it changes, so that an unchanged run has nothing to do.
+$(R)/params.yaml: FORCE | $(ENV)
+	@$(RUNNER) --check --set $(SET)
+
+study: $(NOTEBOOKS:%=$(R)/notebooks/%.ipynb)
+	@echo "▸ $(R) is complete: open $(R)/results/table.md and $(R)/notebooks/"

@@ -1,0 +1,114 @@
+"""Who is learned from and who is tested on: by patient, before anything is learned."""
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from genmix import StudyError
+
+TRIES = 5           # shuffles tried before the number of parts is lowered
+GOLDEN = (5 ** 0.5 - 1) / 2
+
+
+def make_splits(cohort, n_folds=5, folds=1, train_fraction=1.0, seed=0):
+    """Deal patients into training and test, keeping class proportions: a DataFrame with one row a lesion of the cohort.
+
+    Columns: id, patient, label, and fold0 ... fold<folds - 1> with 'train' | 'unused' | 'test'.  All lesions of a patient
+    have one role; every class is in train and in test of every fold.
+
+    n_folds         parts the patients are dealt into; fold k tests on one, so fold0 is a hold-out of about 1 / n_folds
+    folds           columns wanted, 1 to n_folds
+    train_fraction  share of the training patients that is kept, in (0, 1], the rest is 'unused'; a smaller fraction keeps
+                    a subset of a larger one, and at least one patient of each class is kept
+    seed            of the dealing
+
+    Parts come from sklearn's StratifiedGroupKFold; one without a patient of each class cannot test and is passed over.
+    Where too few are left, patients are shuffled again, then dealt into one part less (a larger hold-out), with a warning.
+
+    Raises StudyError when a class has fewer than 2 patients, when patients cannot be dealt, or an argument is out of range.
+    """
+    _check(cohort, n_folds, folds, train_fraction)
+    table = pd.DataFrame({'id': cohort.ids, 'patient': cohort.patients, 'label': cohort.labels})
+    for k, test in enumerate(_test_parts(table, len(cohort.class_names), n_folds, folds, seed)):
+        train = ~table.patient.isin(test)
+        keep = _first_patients(table[train], train_fraction, seed)
+        table[f'fold{k}'] = np.select([~train, table.patient.isin(keep)], ['test', 'train'], 'unused')
+    return table
+
+
+def select(cohort, splits, fold=0, role='train'):
+    """The lesions of `cohort` that have `role` ('train', 'unused' or 'test') in a fold of `splits`: a Cohort.
+
+    Raises StudyError when the splits were made for another cohort, or have no such fold or role.
+    """
+    if not np.array_equal(cohort.ids, splits['id'].astype(str)):
+        raise StudyError('These splits belong to another cohort (lesion ids differ): make them again with make_splits.')
+    if f'fold{fold}' not in splits:
+        raise StudyError(f'The splits have no fold {fold}: make them with folds={fold + 1} or more.')
+    if role not in ('train', 'unused', 'test'):
+        raise StudyError(f'Role "{role}" is unknown: ask for train, unused or test.')
+    return cohort[(splits[f'fold{fold}'] == role).to_numpy()]
+
+
+def _check(cohort, n_folds, folds, train_fraction):
+    if n_folds < 2:
+        raise StudyError(f'n_folds is {n_folds}: a split needs at least 2 parts.')
+    if not 1 <= folds <= n_folds:
+        raise StudyError(f'folds is {folds}: choose 1 to n_folds = {n_folds}.')
+    if not 0 < train_fraction <= 1:
+        raise StudyError(f'train_fraction is {train_fraction}: choose a share above 0 and up to 1.')
+    for k, name in enumerate(cohort.class_names):
+        n = len(np.unique(cohort.patients[cohort.labels == k]))
+        if n < 2:
+            raise StudyError(f'Class "{name}" has {n} patient{"s" * (n != 1)}: a split needs at least 2 '
+                             '(one to learn from, one to test on); add patients or drop the class.')
+        if n < folds:
+            raise StudyError(f'Class "{name}" has {n} patients but folds is {folds}: each fold tests on other patients; '
+                             f'choose folds={n} or fewer.')
+
+
+def _deal(table, parts, random):
+    """int (n,): which of `parts` each lesion falls into, patients whole, classes in proportion."""
+    part = np.empty(len(table), int)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)        # of a class rarer than the parts, which is handled here
+        cut = StratifiedGroupKFold(parts, shuffle=True, random_state=random).split(table, table.label, table.patient)
+        for k, (_, rows) in enumerate(cut):
+            part[rows] = k
+    return part
+
+
+def _test_parts(table, n_classes, n_folds, folds, seed):
+    """The patients of each fold's test part: a list of `folds` arrays."""
+    random = np.random.RandomState(seed)        # its first shuffle is that of random_state=seed
+    most = min(n_folds, table.label.value_counts().max(), table.patient.nunique())      # sklearn's limits
+    for parts in range(most, max(folds, 2) - 1, -1):
+        for _ in range(TRIES):
+            part = _deal(table, parts, random)
+            classes = lambda rows: table.label[rows].nunique()
+            able = [k for k in range(parts) if classes(part == k) == classes(part != k) == n_classes]
+            if len(able) >= folds:
+                if parts < n_folds:
+                    warnings.warn(f'Patients of the rarest class are too few for {n_folds} parts: '
+                                  f'dealt into {parts}, so a test part holds about 1/{parts}.', stacklevel=3)
+                return [table.patient[part == k].unique() for k in able[:folds]]
+    raise StudyError(f'The patients cannot be dealt into {folds} fold(s) with every class in train and test: '
+                     'add patients of the rarest class, or lower folds.')
+
+
+def _first_patients(table, fraction, seed):
+    """The patients of the training lesions `table` that a fraction keeps.
+
+    Patients are sorted by what lesions they have, rarest class first, and drawn by steps of the golden ratio round that
+    list: however many are drawn, they lie evenly along it, so kinds and sizes of patients keep their proportions, and who
+    is drawn early stays drawn.  One patient of each class goes first, so that no class is lost.
+    """
+    random = np.random.RandomState(seed)
+    counts = pd.crosstab(table.patient, table.label)
+    counts = counts[counts.astype(bool).sum().sort_values(kind='stable').index]
+    counts = counts.iloc[random.permutation(len(counts))].sort_values(list(counts))
+    place = (np.arange(len(counts)) * GOLDEN + random.random_sample()) % 1
+    order = counts.iloc[np.argsort(place)]
+    first = order.gt(0).idxmax().unique()
+    return order.index[np.argsort(~order.index.isin(first), kind='stable')][:max(round(fraction * len(order)), len(first))]

@@ -1,0 +1,53 @@
+"""The GenMix set on disk: made once from the training split and one synthetic set, shown in Figures 3 and 4, trained on."""
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from genmix import mixing
+from genmix.generators import check_split, stage_name
+from genmix.mixing import genmix, one_hot
+
+
+@dataclass(frozen=True)
+class MixedSet:
+    """GenMix images uint8 (n, H, W), soft labels float (n, K), lambda (n,), and the rows of both parents (n,)."""
+    x: np.ndarray
+    y: np.ndarray
+    lam: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    class_names: tuple
+
+
+def make(study, train, synthetic, n, alpha, pairing, larger, seed=0, fold=0):
+    """Stage mixed/<g>: `n` mixtures of training lesions with images of `synthetic`; each real image is used n / len(train) times.
+
+    Manifest columns: id, lam, real (id), synthetic (id), y_<class>..., split.  Raises StudyError when the synthetic set was learned from
+    another split, and whatever mixing refuses.
+    """
+    check_split(synthetic, train)
+    params = {'n': n, 'alpha': alpha, 'pairing': pairing, 'larger': larger, 'seed': seed}
+
+    def build(out):
+        rng = np.random.default_rng(seed)
+        rows = np.concatenate([rng.permutation(len(train)) for _ in range(-(-n // len(train)))])[:n]
+        k = len(train.class_names)
+        mix = genmix(train.images[rows], one_hot(train.labels[rows], k), synthetic.images, one_hot(synthetic.labels, k), alpha, rng, pairing, larger)
+        np.save(out / 'images.npy', mix.x)
+        table = pd.DataFrame({'id': [f'mixed-{i:05d}' for i in range(n)], 'lam': mix.lam, 'real': train.ids[rows], 'synthetic': synthetic.ids[mix.b]})
+        table[[f'y_{name}' for name in train.class_names]] = mix.y
+        table.assign(split=train.fingerprint).to_csv(out / 'manifest.csv', index=False)
+
+    name = stage_name('mixed', synthetic.source, fold)
+    study.stage(name, build, params, [train.content_hash, synthetic.content_hash], [mixing, make])
+    return load(study, train, synthetic, fold)
+
+
+def load(study, train, synthetic, fold=0):
+    """The stored GenMix set of a synthetic set as MixedSet; parents are rows of `train` and `synthetic`."""
+    at = study.need(stage_name('mixed', synthetic.source, fold), '07_genmix')
+    table = pd.read_csv(at / 'manifest.csv', dtype={'real': str, 'synthetic': str}, float_precision='round_trip')
+    row = lambda ids, wanted: pd.Series(np.arange(len(ids)), index=ids)[wanted].to_numpy()
+    return MixedSet(np.load(at / 'images.npy', allow_pickle=False), table[[f'y_{n}' for n in train.class_names]].to_numpy(np.float32),
+                    table.lam.to_numpy(), row(train.ids, table.real), row(synthetic.ids, table.synthetic), train.class_names)

@@ -1,0 +1,218 @@
+"""Run notebooks headlessly and strictly:  python -m genmix.runner 02_dcgan --params params/cpu.yaml
+
+papermill only warns of a parameter that no notebook knows; here it is an error before a kernel starts, as is a wrong type.
+The executed notebook appears in runs/<run>/notebooks/ only when every cell succeeded; a failed one is kept as NAME.failed.ipynb.
+"""
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from genmix import StudyError
+from genmix.plan import PlanError, inputs_of, notebooks
+from genmix.study import MARK, Study, home, only_one, whole
+
+RESERVED = {'run'}     # the runner itself fills these parameters
+
+
+def read_profile(path):
+    """{section: {key: value}} of a profile; StudyError when it is missing or not two levels of plain YAML."""
+    try:
+        profile = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
+    except FileNotFoundError:
+        raise StudyError(f'There is no profile {path}: choose one of those in params/.') from None
+    except yaml.YAMLError as error:
+        raise StudyError(f'{path} is not plain YAML ({str(error).splitlines()[0]}): mend that line.') from None
+    if not isinstance(profile, dict) or not all(isinstance(section, dict) for section in profile.values()):
+        raise StudyError(f'{path} must hold sections (common: and one a notebook) of "key: value" lines.')
+    return profile
+
+
+def read_settings(pairs):
+    """{key: value} from words such as alpha=0.2 or 02_dcgan.steps=100; values are YAML."""
+    settings = {}
+    for pair in pairs:
+        key, equal, value = pair.partition('=')
+        if not equal:
+            raise StudyError(f'SET takes key=value, and "{pair}" has no "=": write SET="{pair}=...".')
+        try:
+            settings[key] = yaml.safe_load(value) if value else ''
+        except yaml.YAMLError:
+            raise StudyError(f'The value of {key} in SET does not read as YAML: put quotes around it.') from None
+    return settings
+
+
+def knowing(key, every):
+    """Notebooks that declare `key` (plain, or NOTEBOOK.key)."""
+    name, dot, plain = key.rpartition('.')
+    return [nb for nb in every if plain in nb.parameters and plain not in RESERVED and (not dot or nb.name == name)]
+
+
+def resolve(profile, settings, every):
+    """{notebook: {key: value}}: common keys where declared, then the notebook's own section, then SET.
+
+    Raises StudyError for a section or key that no notebook knows, a value of the wrong type, and a SET key that several
+    sections fill differently.
+    """
+    names = {nb.name for nb in every}
+    for section in profile.keys() - names - {'common'}:
+        raise StudyError(f'The profile has a section "{section}" but no notebook has that name: rename or remove it.')
+    for key in profile.get('common', {}):
+        if not knowing(key, every):
+            raise StudyError(unknown(key, every))
+    params = {nb.name: {k: v for k, v in profile.get('common', {}).items() if k in nb.parameters} for nb in every}
+    for nb in every:
+        for key in profile.get(nb.name, {}):
+            if not knowing(f'{nb.name}.{key}', every):
+                raise StudyError(unknown(f'{nb.name}.{key}', every))
+        params[nb.name] |= profile.get(nb.name, {})
+    for key, value in settings.items():
+        known, plain = knowing(key, every), key.rpartition('.')[2]
+        if not known:
+            raise StudyError(unknown(key, every))
+        own = [nb.name for nb in known if plain in profile.get(nb.name, {})]
+        if len(own) > 1 and '.' not in key:
+            raise StudyError(f'"{key}" is a parameter of {", ".join(own)}: say which, as in {own[0]}.{key}={value}.')
+        for nb in known:
+            params[nb.name][plain] = value
+    for nb in every:
+        for key, value in params[nb.name].items():
+            if not nb.parameters[key].accepts(value):
+                raise StudyError(f'{nb.name}: {key} takes {nb.parameters[key].kind} (default {nb.parameters[key].default!r}), '
+                                 f'not {value!r}: mend the profile or SET.')
+    return params
+
+
+def unknown(key, every):
+    from difflib import get_close_matches
+    names = {p for nb in every for p in nb.parameters} - RESERVED
+    near = get_close_matches(key.rpartition('.')[2], names, 1)
+    return f'No notebook knows the parameter "{key}"' + (f': did you mean "{near[0]}"?' if near else '; see the cells tagged "parameters".')
+
+
+def claim(study, profile_path, profile, settings, every):
+    """Parameters of this run, written to params.yaml at its first call.
+
+    A run keeps the profile name and SET it was first asked with: others are refused.  No SET means the run's own.  An edited
+    profile file is taken over and said.
+    """
+    path = study.path('params.yaml')
+    with only_one(study.path('.params.lock')):
+        before = yaml.safe_load(path.read_text()) if path.exists() else None
+        name = Path(profile_path).stem
+        if before:
+            settings = settings or before['set']
+            if (before['profile'], before['set']) != (name, settings):
+                asked = ' '.join(f'{k}={v}' for k, v in before['set'].items()) or 'nothing'
+                raise StudyError(f'runs/{study.run} was made with profile {before["profile"]} and SET of {asked}: choose another '
+                                 f'RUN=name for the new settings, or remove runs/{study.run} to start it again.')
+        now = {'profile': name, 'set': settings, 'notebooks': resolve(profile, settings, every)}
+        if before and before['notebooks'] != now['notebooks']:
+            print(f'{MARK} {profile_path} has changed since runs/{study.run} was made: what depends on it runs again', flush=True)
+        if before != now:
+            with whole(path) as part:
+                part.write_text(yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
+    return now['notebooks']
+
+
+class QuietLog:
+    """Passes on only the lines that a notebook marks as log: `▸ 02_dcgan: 100 of 900`."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def write(self, text):
+        for line in text.splitlines():
+            if line.startswith(MARK):
+                print(f'{MARK} {self.name} | {line[len(MARK):].strip()}', flush=True)
+
+    def flush(self):
+        pass
+
+
+def kernel_manager():
+    """Kernels that talk over sockets in the file system: parallel ones cannot race for a port (papermill#511)."""
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.paths import jupyter_runtime_dir
+    short = len(jupyter_runtime_dir()) < 50      # a socket path holds about 100 characters
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, **kwargs):
+            super().__init__(**({'transport': 'ipc'} if os.name == 'posix' and short else {}) | kwargs)
+    return Manager
+
+
+def execute(notebook, params, study):
+    """Execute one notebook into the run; StudyError with one sentence when a cell fails."""
+    os.environ |= {'GENMIX_HEADLESS': '1', 'PAPERMILL_WARN_DEPRECATED': '0', 'PYDEVD_DISABLE_FILE_VALIDATION': '1'}
+    for pool in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):   # before any library is loaded
+        os.environ.setdefault(pool, os.environ.get('GENMIX_THREADS', '1'))
+    import logging
+
+    import papermill
+    logging.getLogger('papermill').setLevel(logging.ERROR)     # its own reading of the parameters cell is looser than genmix.plan's
+    from papermill.exceptions import PapermillExecutionError
+    done = study.path('notebooks', f'{notebook.name}.ipynb')
+    part, failed = done.with_name(f'.{notebook.name}.part.ipynb'), done.with_name(f'{notebook.name}.failed.ipynb')
+    start = time.time()
+    print(f'{MARK} {notebook.name} starts', flush=True)
+    try:
+        papermill.execute_notebook(notebook.path, part, {**params, 'run': study.run}, cwd=str(study.home), progress_bar=False,
+                                   stdout_file=QuietLog(notebook.name), kernel_manager_class=kernel_manager())
+    except PapermillExecutionError as error:
+        os.replace(part, failed)
+        what = f'{error.ename}: {error.evalue}'.splitlines()[0]
+        raise StudyError(f'{notebook.name}, cell {error.exec_count}: {what}  (open {shown(failed, study)})') from None
+    except Exception as error:     # a kernel that died, a full disk: papermill has many names for these
+        if part.exists():
+            os.replace(part, failed)
+        what = str(error).splitlines()[0] if str(error) else ''
+        raise StudyError(f'{notebook.name}: {type(error).__name__}: {what}  (open {shown(failed, study)})') from None
+    os.replace(part, done)
+    failed.unlink(missing_ok=True)
+    study.note_time(f'notebook {notebook.name}', time.time() - start)
+    print(f'{MARK} {notebook.name} done in {time.time() - start:.0f} s', flush=True)
+
+
+def shown(path, study):
+    return path.relative_to(study.home)
+
+
+def is_stale(notebook, every, study):
+    """True when the executed notebook is missing or older than something it stands on (the rule that make applies)."""
+    done = study.path('notebooks', f'{notebook.name}.ipynb')
+    stages = [study.path(stage, 'provenance.json') for stage in inputs_of(notebook, every)]
+    on = [notebook.path, *notebook.modules, study.path('params.yaml'), *stages]
+    return not done.exists() or any(p.exists() and p.stat().st_mtime > done.stat().st_mtime for p in on)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog='python -m genmix.runner', description=__doc__.splitlines()[0])
+    parser.add_argument('notebooks', nargs='*', help='names such as 02_dcgan')
+    parser.add_argument('--all', action='store_true', help='the whole study, in order; what is up to date is skipped')
+    parser.add_argument('--check', action='store_true', help='only check the parameters and claim the run folder')
+    parser.add_argument('--params', default='params/cpu.yaml', help='profile (default %(default)s)')
+    parser.add_argument('--run', help='name of the run folder below runs/ (default: name of the profile)')
+    parser.add_argument('--set', nargs='*', default=[], metavar='KEY=VALUE', help='parameters that differ from the profile')
+    args = parser.parse_args(argv)
+    try:
+        every = notebooks(home() / 'notebooks', appendices=True)
+        if unknown_names := set(args.notebooks) - {nb.name for nb in every}:
+            raise StudyError(f'There is no notebook {", ".join(sorted(unknown_names))}: choose among {", ".join(nb.name for nb in every)}.')
+        study, settings = Study(args.run or Path(args.params).stem), read_settings(args.set)
+        profile = read_profile(home() / args.params)
+        params = claim(study, args.params, profile, settings, every)
+        for nb in every if not args.check else []:
+            if nb.name in args.notebooks or (args.all and not nb.optional and is_stale(nb, every, study)):
+                execute(nb, params[nb.name], study)
+    except (StudyError, PlanError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

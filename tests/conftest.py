@@ -1,0 +1,43 @@
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')        # before numpy and torch: the tests run as the notebooks do
+
+import numpy as np
+import pytest
+
+from genmix.data.cohort import Cohort
+from genmix.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / 'shared' / 'data'       # real image sets of the developers; tests that use them skip when absent
+
+
+@pytest.fixture
+def project(tmp_path):
+    """An empty project folder with the profiles, and a Study in it."""
+    shutil.copytree(ROOT / 'params', tmp_path / 'params')
+    return tmp_path
+
+
+@pytest.fixture
+def study(project):
+    return Study('test', project)
+
+
+def blobs(counts=(20, 10, 15), size=32, per_patient=2, seed=0):
+    """A cohort that is easy to tell apart: a disc whose radius and brightness depend on the class."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    radius = (4 + 3 * labels + rng.uniform(-1, 1, len(labels)))[:, None, None]
+    level = (60 + 40 * labels + rng.uniform(-10, 10, len(labels)))[:, None, None]
+    images = np.where(np.hypot(x, y) < radius, level, 180) + rng.normal(0, 6, (len(labels), size, size))
+    patients = [f'P{k}-{i // per_patient}' for k, n in enumerate(counts) for i in range(n)]
+    return Cohort(images.clip(0, 255).astype(np.uint8), labels, patients, ['small', 'middle', 'large'][:len(counts)], 'blobs')
+
+
+@pytest.fixture
+def cohort():
+    return blobs()

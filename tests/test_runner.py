@@ -1,0 +1,141 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from genmix import StudyError
+from genmix import runner
+from genmix.plan import Notebook
+from genmix.runner import claim, execute, read_profile, read_settings, resolve
+from test_plan import notebook
+
+PARAMETERS = "run = 'scratch'\nalpha = 0.4\nname = 'x'\nmany = [1]\nmaybe: str | None = None"
+
+
+@pytest.fixture
+def every(tmp_path):
+    return [Notebook(notebook(tmp_path / '01_a.ipynb', [(PARAMETERS, 'parameters'), ('print(alpha, run)',)])),
+            Notebook(notebook(tmp_path / '02_b.ipynb', [("run = 'scratch'\nalpha = 0.4\nsteps = 3", 'parameters')])),
+            Notebook(notebook(tmp_path / '03_c.ipynb', [("run = 'scratch'\nsteps = 5", 'parameters')]))]
+
+
+def test_sections_override_common_and_set_overrides_both(every):
+    profile = {'common': {'alpha': 1, 'name': 'y'}, '02_b': {'alpha': 2.0}}
+    params = resolve(profile, {'02_b.alpha': 3, 'name': 'z'}, every)
+    assert params == {'01_a': {'alpha': 1, 'name': 'z'}, '02_b': {'alpha': 3}, '03_c': {}}
+
+
+@pytest.mark.parametrize('profile, settings, words', [
+    ({'common': {'alhpa': 1}}, {}, 'alhpa.*did you mean "alpha"'),
+    ({'01_a': {'steps': 1}}, {}, '"01_a.steps"'),
+    ({'09_z': {}}, {}, 'section "09_z"'),
+    ({'common': {'alpha': 'high'}}, {}, 'alpha takes float .*not .high.'),
+    ({'02_b': {'steps': 2.5}}, {}, 'steps takes int'),
+    ({'02_b': {'steps': True}}, {}, 'steps takes int'),
+    ({'01_a': {'many': 1}}, {}, 'many takes list'),
+    ({'01_a': {'name': None}}, {}, 'name takes str'),
+    ({}, {'alpa': 1}, 'alpa.*did you mean "alpha"'),
+    ({}, {'run': 'x'}, '"run"'),
+    ({'02_b': {'steps': 1}, '03_c': {'steps': 1}}, {'steps': 9}, '"steps" is a parameter of 02_b, 03_c: say which'),
+])
+def test_what_is_wrong_is_named_before_a_kernel_starts(every, profile, settings, words):
+    with pytest.raises(StudyError, match=words):
+        resolve(profile, settings, every)
+
+
+def test_null_where_annotated(every):
+    assert resolve({'01_a': {'maybe': None}}, {}, every)['01_a'] == {'maybe': None}
+
+
+def test_settings_are_yaml():
+    assert read_settings(['a=1', 'b=0.5', 'c=[x, y]', 'd=/a b', 'e=', 'n.f=true', 'g=a=b']) == {
+        'a': 1, 'b': .5, 'c': ['x', 'y'], 'd': '/a b', 'e': '', 'n.f': True, 'g': 'a=b'}
+    with pytest.raises(StudyError, match='key=value'):
+        read_settings(['alpha'])
+
+
+def test_profiles_that_are_no_profiles(tmp_path):
+    for text, word in (('a: [', 'not plain YAML'), ('a: 1', 'sections'), ('x: !!python/object/apply:os.system [ls]', 'not plain YAML')):
+        (tmp_path / 'p.yaml').write_text(text)
+        with pytest.raises(StudyError, match=word):
+            read_profile(tmp_path / 'p.yaml')
+    with pytest.raises(StudyError, match='no profile'):
+        read_profile(tmp_path / 'absent.yaml')
+
+
+def test_a_run_keeps_what_it_was_asked(study, every):
+    first = claim(study, 'params/p.yaml', {'common': {'alpha': 1.}}, {'name': 'z'}, every)
+    stamp = study.path('params.yaml').stat().st_mtime_ns
+    assert claim(study, 'params/p.yaml', {'common': {'alpha': 1.}}, {}, every) == first              # no SET: the run's own
+    assert study.path('params.yaml').stat().st_mtime_ns == stamp
+    for profile, settings in (('params/p.yaml', {'name': 'q'}), ('params/other.yaml', {})):
+        with pytest.raises(StudyError, match='RUN=name'):
+            claim(study, profile, {'common': {'alpha': 1.}}, settings, every)
+    assert yaml.safe_load(study.path('params.yaml').read_text())['notebooks'] == first
+
+
+def test_an_edited_profile_is_taken_over(study, every, capsys):
+    claim(study, 'params/p.yaml', {'common': {'alpha': 1.}}, {}, every)
+    assert claim(study, 'params/p.yaml', {'common': {'alpha': 2.}}, {}, every)['01_a']['alpha'] == 2.
+    assert 'has changed' in capsys.readouterr().out
+
+
+def test_execute_injects_parameters_and_leaves_the_notebook_whole(study, every, capsys):
+    execute(every[0], {'alpha': .7}, study)
+    done = json.loads(study.path('notebooks', '01_a.ipynb').read_text())
+    assert '0.7 test' in json.dumps(done) and not list(study.path('notebooks', 'x').parent.glob('*part*'))
+    assert '01_a done' in capsys.readouterr().out
+    assert 'notebook 01_a' in study.path('timings.csv').read_text()
+
+
+def test_a_failing_cell_is_one_sentence_and_a_kept_notebook(study, tmp_path):
+    nb = Notebook(notebook(tmp_path / '04_d.ipynb', [("run = ''", 'parameters'), ("raise ValueError('too few\\nlesions')",)]))
+    with pytest.raises(StudyError) as caught:
+        execute(nb, {}, study)
+    assert str(caught.value) == '04_d, cell 3: ValueError: too few  (open runs/test/notebooks/04_d.failed.ipynb)'
+    assert study.path('notebooks', '04_d.failed.ipynb').exists() and not study.path('notebooks', '04_d.ipynb').exists()
+
+
+def test_a_dead_kernel_is_one_sentence(study, tmp_path):
+    nb = Notebook(notebook(tmp_path / '05_e.ipynb', [("run = ''", 'parameters'), ('import os; os._exit(1)',)]))
+    with pytest.raises(StudyError, match='05_e: DeadKernelError'):
+        execute(nb, {}, study)
+
+
+def test_quiet_log_passes_marked_lines_only(capsys):
+    log = runner.QuietLog('02_b')
+    log.write('a table\n▸ dcgan: 1 of 2\n')
+    assert capsys.readouterr().out == '▸ 02_b | dcgan: 1 of 2\n'
+
+
+def test_main_says_one_line_and_exits_with_1(capsys):
+    assert runner.main(['nowhere', '--check']) == 1
+    said = capsys.readouterr().err
+    assert said.startswith('error: There is no notebook nowhere') and said.count('\n') == 1
+
+
+def test_check_needs_no_heavy_library():
+    """`make all` on a finished run asks the runner only to check: torch and papermill would cost seconds."""
+    code = 'import sys, genmix.runner; print([m for m in ("torch", "papermill", "pandas", "fastai") if m in sys.modules])'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
+
+
+def test_kill_leaves_no_executed_notebook(project, tmp_path):
+    """kill -9 in the middle of a notebook: nothing carries the finished name."""
+    (project / 'notebooks').mkdir(exist_ok=True)
+    notebook(project / 'notebooks' / '01_a.ipynb', [("run = 'scratch'", 'parameters'), ('import time; time.sleep(60)',)])
+    (project / 'params' / 'p.yaml').write_text('01_a: {}\n')
+    child = subprocess.Popen([sys.executable, '-m', 'genmix.runner', '01_a', '--params', 'params/p.yaml', '--run', 'k'], cwd=project,
+                             start_new_session=True, stdout=subprocess.DEVNULL)
+    folder = project / 'runs' / 'k' / 'notebooks'
+    end = time.time() + 60
+    while not list(folder.glob('.01_a.part.ipynb')) and time.time() < end:
+        time.sleep(.1)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (folder / '01_a.ipynb').exists()
