@@ -38,6 +38,9 @@ test: $(ENV) ## run the tests
 bench: $(ENV) ## measure speed: ratios within one run
 	$(PY) -m pytest tests/bench --benchmark-only
 
+regime: $(ENV) ## choose the training regime again, on dev phantoms (half an hour); writes params/regime.csv
+	$(PY) -m genmix.runner A2_regime --run regime --params params/cpu.yaml
+
 lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
@@ -62,7 +65,8 @@ $(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
 	@$(PYTHON) genmix/plan.py > $@.part && mv $@.part $@
 -include $(RULES)
 
-.PHONY: help env all study test bench lab lock clean FORCE
+
+.PHONY: help env all study test bench regime lab lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

@@ -40,6 +40,11 @@ def arms_for(generators=()):
     return {arm.name: arm for arm in arms}
 
 
+def generator_of(arm):
+    """Name of the generator in the name of an arm, '' for the plain ones."""
+    return '' if arm in PLAIN else arm.removeprefix('mixup-').removeprefix('genmix-')
+
+
 def choose(names, generators):
     """The arms that `names` asks for, ['all'] for every one.  StudyError for an arm that does not exist."""
     known = arms_for(generators)

@@ -117,7 +117,7 @@ def training_curves(log, class_names, title=''):
 
 def filmstrip(sheets, class_names, steps):
     """Samples of fixed z through training: uint8 (T, K, n, H, W); one row a moment, one block a class."""
-    fig, axes = new(10.5, .62 * len(sheets) + .4, len(sheets), len(class_names))
+    fig, axes = new(10.5, .46 * len(sheets) + .3, len(sheets), len(class_names))
     for t, row in enumerate(axes):
         for k, ax in enumerate(row):
             show(ax, montage(sheets[t, k], len(sheets[t, k])))
@@ -152,7 +152,7 @@ def mixing_strip(first, second, lams, names=('real', 'synthetic')):
 
 def simplex(soft, class_names, title=''):
     """Soft labels (n, 3) in the triangle of three classes; other class counts give a bar of mean mass."""
-    fig, axes = new(4.2, 3.6)
+    fig, axes = new(3.6, 3.1)
     ax = axes[0, 0]
     if soft.shape[1] != 3:
         ax.bar(class_names, soft.mean(0), color=[colour(k) for k in range(soft.shape[1])])
@@ -160,7 +160,7 @@ def simplex(soft, class_names, title=''):
         return fig
     corners = np.array([[0, 0], [1, 0], [.5, 3 ** .5 / 2]])
     ax.plot(*corners[[0, 1, 2, 0]].T, color='k', lw=.8)
-    ax.scatter(*(soft @ corners).T, s=6, alpha=.35, color=[tuple(c) for c in mixed_colours(soft)], linewidths=0)
+    ax.scatter(*(soft @ corners).T, s=14, alpha=.35, color=[tuple(c) for c in mixed_colours(soft)], linewidths=0)
     for k, (x, y) in enumerate(corners):
         ax.text(x, y + (.06 if y else -.06), class_names[k], ha='center', va='center', color=colour(k))
     ax.set(title=title, aspect='equal', xlim=(-.25, 1.25), ylim=(-.12, 1))
@@ -174,39 +174,40 @@ def mixed_colours(soft):
     return np.clip(soft @ np.array([to_rgb(colour(k)) for k in range(soft.shape[1])]), 0, 1)
 
 
-def figure1(real, synthetic, mixed, lam):
+def figure1(real, synthetic, mixed, lam, class_names):
     """The method in one drawing (Figure 1 of the paper, drawn anew): learn, sample, mix, classify.  Images uint8 (n >= 3, H, W)."""
-    fig = Figure(figsize=(10.5, 3.4))
+    fig = Figure(figsize=(10.5, 3.3))
     ax = fig.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, 21), ylim=(0, 6.8))
+    ax.set(xlim=(0, 21), ylim=(0, 6.6))
     ax.axis('off')
 
     def stack(images, x, y, title):
         for i, image in enumerate(images[:3]):
-            ax.imshow(image, cmap='gray', vmin=0, vmax=255, extent=(x + .3 * i, x + .3 * i + 1.7, y - .25 * i, y - .25 * i + 1.7), zorder=i + 2)
-        ax.text(x + 1.15, y + 1.95, title, ha='center', weight='bold')
+            left, low = x + .3 * i, y - .25 * i
+            ax.imshow(image, cmap='gray', vmin=0, vmax=255, extent=(left, left + 1.7, low, low + 1.7), zorder=i + 2, aspect='auto')
+        ax.text(x + 1.15, y + 1.9, title, ha='center', weight='bold')
 
-    def box(x, y, text, width=3.1):
-        ax.text(x + width / 2, y, text, ha='center', va='center', bbox={'boxstyle': 'round,pad=.5', 'fc': '#f1ede4', 'ec': '#77715f'})
+    def box(x, y, text):
+        ax.text(x, y, text, ha='center', va='center', bbox={'boxstyle': 'round,pad=.5', 'fc': '#f1ede4', 'ec': '#77715f'})
 
-    def arrow(a, b, bend=0):
-        ax.annotate('', b, a, arrowprops={'arrowstyle': '-|>', 'color': '#555', 'lw': 1.2, 'connectionstyle': f'arc3,rad={bend}'})
+    def arrow(a, b, bend=0.):
+        ax.annotate('', b, a, arrowprops={'arrowstyle': '-|>', 'color': '#555555', 'lw': 1.2, 'connectionstyle': f'arc3,rad={bend}'})
 
-    stack(real, .6, 4.2, 'real lesions')
-    stack(synthetic, 7.4, .9, 'synthetic lesions')
-    stack(mixed, 13.0, 2.6, f'GenMix, λ = {lam:.2f}')
-    box(3.0, 1.6, 'generative model\n(stage 1)')
-    box(10.1, 3.4, 'x̃ = λ x + (1−λ) x′\nỹ = λ y + (1−λ) y′\nλ ~ Beta(α, α)   (stage 2)', 2.2)
-    box(17.4, 3.4, 'VGG-16\ncyst | hemangioma |\nmetastasis', 2.6)
-    for a, b, bend in (((1.6, 3.5), (3.2, 2.1), .25), ((6.2, 1.6), (7.2, 1.6), 0), ((9.8, 1.9), (10.9, 2.5), .2),
-                       ((3.2, 5.2), (10.7, 4.4), -.12), ((12.6, 3.4), (12.95, 3.4), 0), ((15.5, 3.4), (17.0, 3.4), 0)):
+    stack(real, .5, 4.0, 'real lesions')
+    stack(synthetic, 6.0, .8, 'synthetic lesions')
+    stack(mixed, 14.0, 2.4, f'GenMix, λ = {lam:.2f}')
+    box(3.6, 1.4, 'stage 1\ngenerative model')
+    box(10.9, 3.1, 'stage 2\nx̃ = λ x + (1−λ) x′\nỹ = λ y + (1−λ) y′\nλ ~ Beta(α, α)')
+    box(19.0, 3.1, 'VGG-16\n' + '\n'.join(class_names))
+    for a, b, bend in (((1.5, 3.3), (2.1, 1.7), .25), ((5.0, 1.4), (5.9, 1.4), 0), ((8.5, 1.6), (9.6, 2.2), .2),
+                       ((3.0, 5.0), (10.9, 4.4), -.2), ((12.6, 3.1), (13.8, 3.1), 0), ((16.5, 3.1), (17.7, 3.1), 0)):
         arrow(a, b, bend)
     return fig
 
 
 def examples(rows, class_names, n=5):
     """Figure 3: {kind: {class: images}} as a grid, kinds downwards, classes across."""
-    fig, axes = new(10.5, 1.05 * len(rows), len(rows), len(class_names))
+    fig, axes = new(10.5, .74 * len(rows) + .25, len(rows), len(class_names))
     for i, (kind, by_class) in enumerate(rows.items()):
         for k, name in enumerate(class_names):
             images = by_class[name][:n]
@@ -247,15 +248,15 @@ def loss_curves(losses, window=25):
     return fig
 
 
-def arm_points(metrics, metric='balanced_accuracy'):
-    """Every run of every arm on both test sets: one point a seed, a bar at the mean; from metrics.csv."""
+def arm_points(metrics, order, metric='balanced_accuracy'):
+    """Every run of the arms in `order` on each test set: one point a seed, a bar at the mean; from metrics.csv."""
     table = metrics[(metrics.metric == metric) & (metrics.label == 'all')].assign(value=lambda t: 100 * t.value)
     sets = list(table.test_set.unique())
     fig, axes = new(4.6 * len(sets), .3 * table.arm.nunique() + .9, 1, len(sets), sharey=True)
     for ax, test_set in zip(axes[0], sets):
         part = table[table.test_set == test_set]
-        sns.stripplot(part, x='value', y='arm', ax=ax, color='#777777', size=4, alpha=.7, jitter=.15)
-        sns.pointplot(part, x='value', y='arm', ax=ax, color='#c8352b', linestyle='none', marker='|', markersize=14, errorbar=None)
+        sns.stripplot(part, x='value', y='arm', order=order, ax=ax, color='#777777', size=4, alpha=.7, jitter=.15)
+        sns.pointplot(part, x='value', y='arm', order=order, ax=ax, color='#c8352b', linestyle='none', marker='|', markersize=14, errorbar=None)
         ax.set(xlabel=metric.replace('_', ' ') + ' [%]', ylabel='', title=test_set)
     return fig
 

@@ -1,4 +1,7 @@
 """How the training regime is chosen: on `dev` phantoms, which the study never tests on."""
+import contextlib
+import io
+
 import numpy as np
 import torch
 from joblib import Parallel, delayed
@@ -25,6 +28,11 @@ def dev_cohort(study, seed, lesions=phantom.COUNTS):
 def dev_score(run, home, arm, regime, train_fraction, seed, mixture=Mixture(mix='online')):
     """Balanced accuracy on dev lesions of one arm, trained on the training split of dev cohort number `seed`."""
     study = Study(run, home)
+    with contextlib.redirect_stdout(io.StringIO()):        # the stages were said already
+        return _dev_score(study, arm, regime, train_fraction, seed, mixture)
+
+
+def _dev_score(study, arm, regime, train_fraction, seed, mixture):
     cohort = dev_cohort(study, seed)
     train = splits.select(cohort, splits.make_splits(cohort, train_fraction=train_fraction, seed=seed), 0, 'train')
     arm = arms_for(['oracle'])[arm]

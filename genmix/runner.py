@@ -147,7 +147,8 @@ def kernel_manager():
 
 def execute(notebook, params, study):
     """Execute one notebook into the run; StudyError with one sentence when a cell fails."""
-    os.environ |= {'GENMIX_HEADLESS': '1', 'PAPERMILL_WARN_DEPRECATED': '0', 'PYDEVD_DISABLE_FILE_VALIDATION': '1'}
+    os.environ |= {'GENMIX_HEADLESS': '1', 'PAPERMILL_WARN_DEPRECATED': '0', 'PYDEVD_DISABLE_FILE_VALIDATION': '1',
+                   'PYTHONWARNINGS': 'ignore::FutureWarning,ignore::DeprecationWarning'}     # of libraries about each other
     for pool in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):   # before any library is loaded
         os.environ.setdefault(pool, os.environ.get('GENMIX_THREADS', '1'))
     import logging

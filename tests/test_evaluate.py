@@ -1,0 +1,152 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from genmix import StudyError, evaluate
+from genmix.evaluate import bootstrap, contrasts, from_confusion, holm, metrics_table, read_predictions, score, verdict, weighted_auc
+
+
+def predictions(arms, runs=4, n=300, patients=100, seed=0, noise=.25):
+    """A predictions table: {arm: how often it is right}, runs x n lesions of `patients`, the same for every arm."""
+    rng = np.random.default_rng(seed)
+    y, who = rng.integers(0, 3, n), rng.integers(0, patients, n)
+    luck = rng.random((runs, n))
+    tables = []
+    for arm, right in arms.items():
+        for s in range(runs):
+            guess = np.where(luck[s] < right, y, (y + 1) % 3)
+            p = np.eye(3)[guess] * .6 + rng.dirichlet([1, 1, 1], n) * .4
+            table = pd.DataFrame(p / p.sum(1, keepdims=True), columns=['p_a', 'p_b', 'p_c'])
+            tables.append(table.assign(id=[f'L{i}' for i in range(n)], patient=[f'P{w}' for w in who], label=y, test_set='holdout', arm=arm, seed=s, fold=0))
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_score_by_hand():
+    y, guess = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    got = score(y, np.eye(3)[guess])
+    assert got['accuracy', 'all'] == 6 / 8 and got['balanced_accuracy', 'all'] == pytest.approx((.75 + .5 + 1) / 3)
+    assert got['sensitivity', 1] == .5 and got['specificity', 1] == 5 / 6 and got['specificity', 2] == 5 / 6
+
+
+def test_scores_equal_scikit_learn():
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 4, 200), rng.dirichlet([1] * 4, 200)
+    got, guess = score(y, p), p.argmax(1)
+    assert got['macro_f1', 'all'] == pytest.approx(sk.f1_score(y, guess, average='macro'))
+    assert got['balanced_accuracy', 'all'] == pytest.approx(sk.balanced_accuracy_score(y, guess))
+    assert got['macro_auc', 'all'] == pytest.approx(sk.roc_auc_score(y, p, multi_class='ovr', average='macro'))
+    assert [got['sensitivity', k] for k in range(4)] == pytest.approx(list(sk.recall_score(y, guess, average=None)))
+
+
+def test_a_class_that_is_absent_is_left_out():
+    assert score(np.array([0, 1]), np.eye(3)[[0, 1]])['balanced_accuracy', 'all'] == 1
+
+
+def test_weighted_auc_is_auc_of_repeated_lesions():
+    rng = np.random.default_rng(1)
+    y, p = rng.integers(0, 3, 60), rng.dirichlet([1] * 3, 60).round(1)      # rounding makes ties
+    p /= p.sum(1, keepdims=True)
+    weights = rng.integers(0, 4, (5, 60)).astype(np.float32)
+    for got, w in zip(weighted_auc(y, p, weights), weights.astype(int)):
+        again = np.repeat(np.arange(60), w)
+        assert got == pytest.approx(np.mean([sk.roc_auc_score(y[again] == k, p[again, k]) for k in range(3)]))
+
+
+def test_bootstrap_equals_recounting():
+    """A draw computed from weighed confusion counts is what counting the drawn patients gives."""
+    table = predictions({'x': .7}, runs=2, n=40, patients=12)
+    got = bootstrap(table, 'holdout', draws=3, seed=5)
+    rng = np.random.default_rng(5)
+    order = list(table.patient.unique())
+    weights, runs = rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3), rng.multinomial(2, [.5, .5], 3) / 2
+    for b in range(3):
+        each = []
+        for s in range(2):
+            part = table[table.seed == s]
+            rows = np.repeat(np.arange(40), weights[b][[order.index(p) for p in part.patient]])
+            guess = part[['p_a', 'p_b', 'p_c']].to_numpy().argmax(1)
+            each.append(sk.recall_score(part.label.to_numpy()[rows], guess[rows], average='macro', zero_division=np.nan, labels=np.unique(part.label.to_numpy()[rows])))
+        assert got.draws['x']['balanced_accuracy'][b] == pytest.approx(np.dot(runs[b], each))
+
+
+def test_interval_covers_and_contrast_is_paired():
+    table = predictions({'good': .8, 'bad': .6})
+    r = bootstrap(table, 'holdout', 500)
+    mean, low, high = r.interval('good', 'balanced_accuracy')
+    assert low < mean < high and abs(mean - .8) < .05
+    c = r.contrast('good', 'bad')
+    assert c['low'] > 0 and c['p'] < .01 and c['mean'] == pytest.approx(r.point['good']['balanced_accuracy'] - r.point['bad']['balanced_accuracy'])
+    unpaired = np.hypot(*[r.interval(a, 'balanced_accuracy')[2] - r.interval(a, 'balanced_accuracy')[1] for a in ('good', 'bad')])
+    assert c['high'] - c['low'] < unpaired
+    assert r.contrast('good', 'good') == {'mean': 0, 'low': 0, 'high': 0, 'p': 1}
+
+
+def test_interval_width_is_that_of_theory():
+    """One run, one lesion a patient: the bootstrap interval of accuracy is the binomial one."""
+    table = predictions({'x': .7}, runs=1, n=400, patients=10**9)
+    _, low, high = bootstrap(table, 'holdout', 2000).interval('x', 'accuracy')
+    assert high - low == pytest.approx(2 * 1.96 * (.7 * .3 / 400) ** .5, rel=.12)
+
+
+def test_no_difference_is_undecided():
+    r = bootstrap(predictions({'a': .7, 'b': .7}), 'holdout', 500)
+    table = contrasts(r, [('a', 'b')], 'holdout')
+    assert list(table.columns) == 'a b metric mean low high p n verdict test_set'.split()
+    assert table.verdict[0] == 'undecided' and table.n[0] == 4
+
+
+def test_holm_by_hand():
+    assert holm([.01, .04, .03, .2]).tolist() == pytest.approx([.04, .09, .09, .2])
+    assert holm([.5, .6]).tolist() == [1, 1] and holm([]).tolist() == []
+
+
+def test_verdict_needs_interval_and_p():
+    assert [verdict(.01, .1, .01), verdict(-.1, -.01, .01), verdict(-.1, .1, .01), verdict(.01, .1, .2)] == ['higher', 'lower', 'undecided', 'undecided']
+
+
+def test_from_confusion_is_vectorised():
+    c = np.random.default_rng(0).integers(1, 9, (2, 5, 3, 3))
+    assert np.allclose(from_confusion(c)['macro_f1'][1, 3], from_confusion(c[1, 3])['macro_f1'])
+
+
+def test_only_common_runs_enter():
+    table = predictions({'a': .7, 'b': .6})
+    table = table[~((table.arm == 'b') & (table.seed == 3))]
+    assert bootstrap(table, 'holdout', 50).n_seeds == 3
+    with pytest.raises(StudyError, match='common'):
+        bootstrap(table[(table.arm == 'a') == (table.seed == 3)], 'holdout', 5)
+
+
+def test_files_round_trip_and_bad_ones_are_named(tmp_path):
+    table = predictions({'mixup-g': .7}, runs=1, n=20)
+    columns = ['id', 'patient', 'label', 'p_a', 'p_b', 'p_c', 'test_set']
+    table[columns].to_csv(tmp_path / 'mixup-g-s0-f0.csv.gz', index=False)
+    again = read_predictions(tmp_path)
+    assert again[columns].equals(table[columns]) and set(again.arm) == {'mixup-g'}
+    long = metrics_table(again, {'mixup-g': ('g', '')})
+    assert list(long.columns) == 'arm generator mix seed fold test_set label metric value'.split() and set(long.label) == {'all', 'a', 'b', 'c'}
+    table.assign(p_a=np.nan)[columns].to_csv(tmp_path / 'mixup-g-s1-f0.csv.gz', index=False)
+    with pytest.raises(StudyError, match='mixup-g-s1-f0.csv.gz'):
+        read_predictions(tmp_path)
+    with pytest.raises(StudyError, match='no predictions'):
+        read_predictions(tmp_path / 'empty')
+
+
+def test_words_and_tables_follow_the_numbers(tmp_path):
+    r = {'holdout': bootstrap(predictions({'g': .6, 'genmix-g': .8, 'h': .7, 'genmix-h': .7}), 'holdout', 300)}
+    primary = evaluate.primary_contrasts(r['holdout'], ['g', 'h'], 'holdout')
+    assert list(primary.a) == ['mean of genmix-g genmix-h', 'genmix-g', 'genmix-h'] and list(primary.verdict[:2]) == ['higher', 'higher']
+    assert 'genmix-g is higher than g: +' in evaluate.in_words(primary, 'holdout')[1]
+    assert 'cannot be told from h' in evaluate.in_words(primary, 'holdout')[2]
+    table = evaluate.results_table(r['holdout'], ['a', 'b', 'c'])
+    evaluate.write_tables({'holdout': table}, evaluate.caption(r, 'made up'), tmp_path)
+    assert '| genmix-g' in (tmp_path / 'table.md').read_text() and r'\begin{tabular}' in (tmp_path / 'table.tex').read_text()
+    assert len(pd.read_csv(tmp_path / 'table.csv')) == 4
+
+
+def test_bootstrap_p_is_uniform_enough_under_the_null():
+    """Simulated: two equal arms differ 'significantly' about as often as they may."""
+    p = [bootstrap(predictions({'a': .7, 'b': .7}, runs=1, n=200, patients=200, seed=s), 'holdout', 200, s).contrast('a', 'b')['p'] for s in range(40)]
+    assert stats.binomtest(sum(v < .05 for v in p), 40, .05).pvalue > .001

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from conftest import blobs
+from genmix import StudyError
+from genmix import generators as gen
+from genmix.data import phantom
+
+
+class Toy:
+    """A generator in ten lines: each class's mean image, a little brighter or darker."""
+    name = 'toy'
+
+    def __init__(self, means):
+        self.means = means
+
+    @classmethod
+    def fit(cls, cohort, out_dir, gain=10):
+        means = np.stack([cohort.images[cohort.labels == k].mean(0) for k in range(len(cohort.class_names))])
+        np.save(out_dir / 'means.npy', means)
+        return cls(means)
+
+    @classmethod
+    def load(cls, folder):
+        return cls(np.load(folder / 'means.npy'))
+
+    def sample(self, label, n, seed):
+        shift = np.random.default_rng(seed).normal(0, 10, (n, 1, 1))
+        return (self.means[label] + shift).clip(0, 255).astype(np.uint8)
+
+
+def test_synthetic_set_knows_whom_it_was_learned_from(study):
+    train = blobs()
+    made = gen.synthetic_set(study, Toy, train, 7, seed=3)
+    assert made.counts.tolist() == [7, 7, 7] and made.source == 'toy' and made.images.shape == (21, 32, 32)
+    assert set(made.extra['split']) == {train.fingerprint} and set(made.extra['generator']) == {'toy'}
+    gen.check_split(made, train)
+    with pytest.raises(StudyError, match='another training split'):
+        gen.check_split(made, train[:-1])
+
+
+def test_sets_are_cached_by_split_params_and_count(study):
+    train, stamp = blobs(), lambda kind: study.key(f'{kind}/toy')
+    gen.synthetic_set(study, Toy, train, 5)
+    first = stamp('generators'), stamp('synthetic')
+    gen.synthetic_set(study, Toy, train, 6)
+    assert stamp('generators') == first[0] and stamp('synthetic') != first[1]
+    gen.synthetic_set(study, Toy, train, 5, {'gain': 2})
+    assert stamp('generators') != first[0]
+    again = stamp('generators')
+    gen.synthetic_set(study, Toy, train[:-2], 5, {'gain': 2})
+    assert stamp('generators') != again
+
+
+def test_a_generator_that_breaks_the_contract_is_named(study):
+    class Floats(Toy):
+        name = 'floats'
+        def sample(self, label, n, seed):
+            return np.zeros((n, 32, 32))
+    with pytest.raises(StudyError, match='floats.sample returned float64'):
+        gen.synthetic_set(study, Floats, blobs(), 2)
+
+
+def test_registry_and_plugins(tmp_path, capsys):
+    assert {'dcgan', 'oracle'} <= set(gen.known()) and list(gen.known())[-1] == 'oracle'
+    assert 'oracle' not in gen.choose(['all'], 'folder') and 'oracle is dropped' in capsys.readouterr().out
+    with pytest.raises(StudyError, match='no generator "dcgn"'):
+        gen.choose(['dcgn'], 'phantom')
+    with pytest.raises(StudyError, match='plugin .* does not exist'):
+        gen.known([tmp_path / 'none.py'])
+    (tmp_path / 'mine.py').write_text('from genmix.generators import register\n@register\nclass Mine:\n    name = "mine"\n')
+    try:
+        assert list(gen.choose(['mine'], 'folder', [tmp_path / 'mine.py'])) == ['mine']
+    finally:
+        gen.REGISTRY.pop('mine')
+
+
+def test_oracle_draws_fresh_phantoms_of_one_class(study):
+    cohort = phantom.draw('cohort', (4, 4, 4), image_size=32)
+    oracle = gen.known()['oracle'].fit(cohort, study.path('o', 'x').parent)
+    images = oracle.sample(1, 5, 9)
+    assert images.shape == (5, 32, 32) and np.array_equal(images, oracle.load(study.folder / 'o').sample(1, 5, 9))
+    assert not np.array_equal(images, oracle.sample(1, 5, 10)) and not np.array_equal(images, oracle.sample(0, 5, 9))
+    assert np.array_equal(images, phantom.draw('oracle', (0, 5, 0), image_size=32, seed=9).images)
+
+
+def test_spread_by_hand():
+    flat = np.zeros((4, 32, 32), np.uint8)
+    steps = np.arange(0, 80, 20, dtype=np.uint8)[:, None, None] + flat           # 0, 20, 40, 60: sd sqrt(500)
+    noise = np.random.default_rng(0).integers(0, 256, (400, 64, 64)).astype(np.uint8)
+    labels = np.repeat([0, 1], 4)
+    spread = gen.within_class_spread(np.concatenate([flat, steps]), labels)
+    assert spread[0] == 0 and spread[1] == pytest.approx(500 ** .5)
+    assert gen.within_class_spread(noise, np.zeros(400, int))[0] == pytest.approx(73.9 / 4, rel=.02)     # grain averages out

@@ -1,0 +1,47 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import blobs
+from genmix import StudyError, generators as gen, mixed
+from test_generators import Toy
+
+
+@pytest.fixture
+def parts(study):
+    train = blobs()
+    return study, train, gen.synthetic_set(study, Toy, train, 10)
+
+
+def test_mixtures_follow_from_their_parents(parts):
+    study, train, synthetic = parts
+    made = mixed.make(study, train, synthetic, 100, .4, 'balanced', 'either', seed=1)
+    lam = made.lam[:, None, None].astype(np.float32)
+    assert made.x.dtype == np.uint8 and np.array_equal(made.x, np.rint(lam * train.images[made.a] + (1 - lam) * synthetic.images[made.b]).astype(np.uint8))
+    hot = np.eye(3)
+    assert np.allclose(made.y, made.lam[:, None] * hot[train.labels[made.a]] + (1 - made.lam[:, None]) * hot[synthetic.labels[made.b]], atol=1e-6)
+    assert set(np.bincount(made.a, minlength=len(train))) <= {2, 3}          # 100 mixtures of 45 real lesions: each two or three times
+
+
+def test_manifest_names_parents_and_split(parts):
+    study, train, synthetic = parts
+    mixed.make(study, train, synthetic, 9, .4, 'same', 'real')
+    table = pd.read_csv(study.folder / 'mixed' / 'toy' / 'manifest.csv')
+    assert list(table.columns) == ['id', 'lam', 'real', 'synthetic', 'y_small', 'y_middle', 'y_large', 'split']
+    assert set(table.split) == {train.fingerprint} and set(table.real) <= set(train.ids) and (table.lam >= .5).all()
+    assert np.allclose(table[['y_small', 'y_middle', 'y_large']].max(axis=1), 1)
+
+
+def test_another_split_is_refused(parts):
+    study, train, synthetic = parts
+    with pytest.raises(StudyError, match='another training split'):
+        mixed.make(study, train[:-1], synthetic, 9, .4, 'any', 'either')
+
+
+def test_cached_by_what_it_is_made_of(parts):
+    study, train, synthetic = parts
+    keys = []
+    for alpha, seed in ((.4, 0), (.4, 0), (.5, 0), (.5, 1)):
+        mixed.make(study, train, synthetic, 9, alpha, 'any', 'either', seed)
+        keys.append(study.key('mixed/toy'))
+    assert keys[0] == keys[1] and len(set(keys)) == 3
