@@ -38,7 +38,7 @@ test: $(ENV) ## run the tests
 bench: $(ENV) ## measure speed: ratios within one run
 	$(PY) -m pytest tests/bench --benchmark-only
 
-regime: $(ENV) ## choose the training regime again, on dev phantoms (half an hour); writes params/regime.csv
+regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes params/regime.csv
 	$(PY) -m genmix.runner A2_regime --run regime --params params/cpu.yaml
 
 lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from genmix import StudyError
+from genmix.limits import check
 from genmix.mixing import draw_lambda, one_hot, partners, rows_of
 
 PLAIN = ('none', 'classical', 'oversample', 'mixup', 'oversample-mixup')
@@ -97,14 +98,7 @@ class Mixture:
     tail: float = 0.0
 
     def __post_init__(self):
-        draw_lambda(1, self.alpha, np.random.default_rng(0), self.larger)       # raises on a bad alpha or side
-        partners([0], [0], self.pairing, np.random.default_rng(0))
-        for name, choices in (('mix', ('offline', 'online')), ('synthetic_balance', ('balanced', 'natural'))):
-            if getattr(self, name) not in choices:
-                raise StudyError(f'{name} is "{getattr(self, name)}": choose {" or ".join(choices)}.')
-        for name in ('mixed_share', 'tail'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise StudyError(f'{name} is {getattr(self, name)}, but a share lies between 0 and 1.')
+        check(**vars(self))
 
 
 class Draws:

@@ -106,12 +106,18 @@ class SoftLabelBatches(Callback):
 
     def images(self, rows):
         x = self.pool.images[rows].float()
-        return shrink(affine_warp(x, self.rng) if self.classical else x, self.size)
+        return resized(affine_warp(x, self.rng) if self.classical else x, self.size)
 
 
-def shrink(x, size):
-    """Area-average float images (n, 1, H, W) to `size`; warping comes before, so that grain looks the same with and without it."""
-    return x if x.shape[-1] == size else F.interpolate(x, size=(size, size), mode='area')
+def resized(x, size):
+    """Float images (n, 1, H, W) at the network's input size: averaged down, or interpolated up.
+
+    It comes after the warp: averaging hides what interpolation did to the grain, so that warped and plain images look alike.
+    """
+    if x.shape[-1] == size:
+        return x
+    up = x.shape[-1] < size
+    return F.interpolate(x, size=(size, size), mode='bilinear' if up else 'area', **({'align_corners': False} if up else {}))
 
 
 class LossLog(Callback):
@@ -142,7 +148,7 @@ def predict(model, images, size=32, batch_size=512, of='forward'):
     model.eval()
     out = []
     for part in torch.from_numpy(np.ascontiguousarray(images)).split(batch_size):
-        x = shrink(part.unsqueeze(1).to(DEVICE).float(), size)
+        x = resized(part.unsqueeze(1).to(DEVICE).float(), size)
         out.append(getattr(model, of)(x).cpu())
     out = torch.cat(out)
     return (out.softmax(1) if of == 'forward' else out).numpy()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from genmix import StudyError
+from genmix.limits import CHOICES, check
 
-PAIRINGS = ('any', 'same', 'balanced')      # which synthetic class meets a real image
-LARGER = ('either', 'real', 'synthetic')    # which side keeps max(l, 1 - l)
+PAIRINGS, LARGER = CHOICES['pairing'], CHOICES['larger']
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,7 @@ def draw_lambda(n, alpha, rng, larger='either'):
     alpha -> 0 leaves images unmixed, 1 is uniform, large alpha halves them.  `larger='real'` folds l to [.5, 1], 'synthetic'
     to [0, .5].  Raises StudyError unless alpha > 0 and `larger` is known.
     """
-    if not alpha > 0:
-        raise StudyError(f'alpha is {alpha}, but Beta(alpha, alpha) needs alpha > 0: try 0.4.')
-    if larger not in LARGER:
-        raise StudyError(f'larger is "{larger}": choose one of {", ".join(LARGER)}.')
+    check(alpha=alpha, larger=larger)
     lam = rng.beta(alpha, alpha, n)
     return {'either': lam, 'real': np.maximum(lam, 1 - lam), 'synthetic': np.minimum(lam, 1 - lam)}[larger]
 
@@ -73,8 +70,7 @@ def partners(labels, synthetic_labels, pairing, rng):
     the partner makes up for a rare class.  Raises StudyError for an unknown pairing or a class without synthetic images.
     """
     labels, synthetic_labels = np.asarray(labels), np.asarray(synthetic_labels)
-    if pairing not in PAIRINGS:
-        raise StudyError(f'pairing is "{pairing}": choose one of {", ".join(PAIRINGS)}.')
+    check(pairing=pairing)
     if pairing == 'any':
         return rng.integers(0, len(synthetic_labels), len(labels))
     present = np.unique(synthetic_labels)

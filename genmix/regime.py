@@ -1,8 +1,10 @@
 """How the training regime is chosen: on `dev` phantoms, which the study never tests on."""
 import contextlib
 import io
+from itertools import product
 
 import numpy as np
+import pandas as pd
 import torch
 from joblib import Parallel, delayed
 
@@ -44,6 +46,20 @@ def _dev_score(study, arm, regime, train_fraction, seed, mixture):
     classify.train(arm, pool, draws, model, regime.lr, regime.weight_decay, seed, regime.input_size)
     test = dev_cohort(study, TEST_SEED, TEST_LESIONS)
     return score(test.labels, classify.predict(model, test.images, regime.input_size))['balanced_accuracy', 'all']
+
+
+def measure(study, question, axes, seeds, base, workers=2):
+    """Balanced accuracy on dev over the product of `axes` ({column: values}) and seeds: a table, one row a trained classifier.
+
+    Columns: question, arm, steps, train_fraction, mixed_share, seed, balanced_accuracy.  What is no axis comes from `base`, which also
+    holds batch_size and lr.
+    """
+    rows = [base | dict(zip([*axes, 'seed'], values)) for values in product(*axes.values(), range(seeds))]
+    jobs = [(r['arm'], trials.Regime(steps=r['steps'], batch_size=r['batch_size'], lr=r['lr']), r['train_fraction'], r['seed'],
+             Mixture(mix='online', mixed_share=r['mixed_share'])) for r in rows]
+    table = pd.DataFrame(rows)[['arm', 'steps', 'train_fraction', 'mixed_share', 'seed']]
+    table.insert(0, 'question', question)
+    return table.assign(balanced_accuracy=dev_scores(study, jobs, workers).round(5))
 
 
 def dev_scores(study, jobs, workers=2):

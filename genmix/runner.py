@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from genmix import StudyError
+from genmix.limits import check
 from genmix.plan import PlanError, inputs_of, notebooks
 from genmix.study import MARK, Study, home, only_one, whole
 
@@ -83,6 +84,7 @@ def resolve(profile, settings, every):
             if not nb.parameters[key].accepts(value):
                 raise StudyError(f'{nb.name}: {key} takes {nb.parameters[key].kind} (default {nb.parameters[key].default!r}), '
                                  f'not {value!r}: mend the profile or SET.')
+            check(**{key: value})
     return params
 
 
@@ -113,9 +115,21 @@ def claim(study, profile_path, profile, settings, every):
         if before and before['notebooks'] != now['notebooks']:
             print(f'{MARK} {profile_path} has changed since runs/{study.run} was made: what depends on it runs again', flush=True)
         if before != now:
+            check_names(now['notebooks'], study)
             with whole(path) as part:
                 part.write_text(yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
     return now['notebooks']
+
+
+def check_names(params, study):
+    """StudyError for an arm or generator that does not exist.  Only when some are named: knowing them all imports them all."""
+    for own in params.values():
+        named = own.get('generators', ['all']), own.get('arms', ['all'])
+        if named != (['all'], ['all']):
+            from genmix import arms, generators
+            plugins = [study.outside(p) for p in own.get('plugins', [])]
+            generators.choose(named[0], 'phantom', plugins)
+            arms.choose(named[1], list(generators.known(plugins)))
 
 
 class QuietLog:

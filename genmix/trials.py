@@ -80,9 +80,13 @@ class Trial:
         return study.path('predictions', f'{self.name}.json')
 
 
-@lru_cache(maxsize=4)
-def tests(folder, fold):
+def test_sets(study, fold):
     """{test set: cohort} of a run: the hold-out of the fold, and the phantom population where there is one."""
+    return _test_sets(study.folder, fold, study.key('cohort'), study.key('population'))
+
+
+@lru_cache(maxsize=4)
+def _test_sets(folder, fold, *keys):      # read once in a process, again when a key changes
     study = Study(folder.name, folder.parents[1])
     found = {'holdout': data.part(study, 'test', fold)}
     if study.key('population'):
@@ -119,7 +123,7 @@ def run(trial, run_name, home):
     draws = Draws(trial.arm, pool.to(classify.DEVICE), trial.mixture, trial.regime.steps, trial.regime.batch_size, trial.seed)
     losses = classify.train(trial.arm, pool, draws, model, trial.regime.lr, trial.regime.weight_decay, trial.seed, trial.regime.input_size)
     tables = []
-    for name, cohort in tests(study.folder, trial.fold).items():
+    for name, cohort in test_sets(study, trial.fold).items():
         p = pd.DataFrame(classify.predict(model, cohort.images, trial.regime.input_size), columns=[f'p_{c}' for c in cohort.class_names])
         tables.append(pd.concat([cohort.manifest[['id', 'patient', 'label']], p.astype(float).round(6), pd.Series([name] * len(cohort), name='test_set')], axis=1))
     if trial.seed == 0 and trial.fold == 0:

@@ -6,7 +6,7 @@ from torchvision.models import vgg16_bn
 from conftest import blobs
 from genmix import classify
 from genmix.arms import Arm, Draws, Mixture, Pool, arms_for
-from genmix.classify import Classifier, SoftLabelBatches, affine_warp, predict, shrink, train
+from genmix.classify import Classifier, SoftLabelBatches, affine_warp, predict, resized, train
 
 
 def test_full_width_has_torchvisions_layout():
@@ -57,9 +57,10 @@ def test_warp_differs_by_image_and_repeats_by_seed():
     assert torch.equal(a, b) and not torch.allclose(a[0], a[1]) and a.min() >= 0 and a.max() <= 1
 
 
-def test_shrink_averages():
+def test_resizing_averages_down_and_interpolates_up():
     x = torch.arange(16.).reshape(1, 1, 4, 4)
-    assert shrink(x, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert resized(x, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5] and resized(x, 4) is x
+    assert len(resized(x, 8).unique()) > 16
 
 
 def test_batches_augment_first_and_mix_then():

@@ -35,7 +35,7 @@ def test_a_folder_that_changes_is_read_again(study, tmp_path):
     assert (len(first), len(second)) == (12, 11) and first.class_names == ('a', 'b')
 
 
-@pytest.mark.parametrize('given, word', [({'dataset': 'dicom'}, 'dataset is "dicom"'), ({'dataset': 'folder'}, 'needs data_dir'),
+@pytest.mark.parametrize('given, word', [({'dataset': 'dicom'}, 'dataset is "dicom"'), ({'image_size': 50}, 'image_size is 50'), ({'dataset': 'folder'}, 'needs data_dir'),
                                          ({'dataset': 'folder', 'data_dir': 'nowhere'}, 'nowhere')])
 def test_errors(study, given, word):
     with pytest.raises(StudyError, match=word):

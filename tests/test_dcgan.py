@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from conftest import blobs
+from genmix import StudyError
 from genmix.generators import dcgan
 from genmix.generators.dcgan import DCGAN, Critic, Painter, ResizeConv, TextbookCritic, r1_penalty
 
@@ -39,18 +40,6 @@ def test_critic_sees_repetition():
     critic(torch.randn(1, 1, 32, 32).expand(8, 1, 32, 32), y)
     critic(torch.randn(8, 1, 32, 32), y)
     assert seen[0].abs().max() < 1e-3 < seen[1].min()
-
-
-def test_turn_and_disturb_keep_what_they_should():
-    x = torch.rand(6, 1, 16, 16) * 2 - 1
-    assert torch.equal(dcgan.turn(x).flatten(1).sort()[0], x.flatten(1).sort()[0])         # pixels are only moved
-    assert torch.allclose(dcgan.disturb(x, shift=0, gain=0), x, atol=1e-6)
-    moved = dcgan.disturb(x, shift=.25, gain=0)
-    nearest = (moved.flatten(1)[:, :, None] - x.flatten(1)[:, None, :]).abs().min(2)[0]
-    assert not torch.allclose(moved, x, atol=.1) and nearest.max() < 1e-6                  # whole pixels: nothing is interpolated
-    scaled = dcgan.disturb(x, shift=0, gain=.2)
-    for a, b in zip(x, scaled):        # one gain and one offset an image
-        assert np.corrcoef(a.flatten(), b.flatten())[0, 1] > 1 - 1e-6
 
 
 def test_fit_save_load_sample(tmp_path):
@@ -88,3 +77,8 @@ def test_training_moves_samples_towards_the_data(tmp_path):
         real = np.stack([cohort.images[cohort.labels == k].mean(0) for k in (0, 1)])
         distance.append(np.abs(np.stack([model.sample(k, 32, 0).mean(0) for k in (0, 1)]) - real).mean())
     assert distance[1] < .7 * distance[0]
+
+
+def test_a_batch_that_cannot_be_grouped_is_named(tmp_path):
+    with pytest.raises(StudyError, match='multiple of 8'):
+        DCGAN.fit(blobs(), tmp_path, steps=1, batch_size=12)

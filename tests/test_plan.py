@@ -40,7 +40,7 @@ def test_a_broken_file_is_named(tmp_path):
 
 def test_modules_follow_imports(tmp_path):
     nb = Notebook(notebook(tmp_path / '01_a.ipynb', [('%matplotlib inline\nfrom genmix import mixing',)]))
-    assert [f.name for f in nb.modules] == ['__init__.py', 'mixing.py']
+    assert [f.name for f in nb.modules] == ['__init__.py', 'limits.py', 'mixing.py']
     nb = Notebook(notebook(tmp_path / '01_b.ipynb', [('from genmix.generators import dcgan',)]))
     names = {f.relative_to(ROOT).as_posix() for f in nb.modules}
     assert {'genmix/generators/dcgan.py', 'genmix/mixing.py', 'genmix/study.py'} <= names and 'genmix/classify.py' not in names

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genmix import StudyError, data, generators as gen, mixed, trials
+from genmix import StudyError, data, generators as gen, mixed
 from genmix.arms import Mixture, arms_for
 from genmix.classify import predict
 from genmix.trials import Regime, Trial, load_classifier, run_all
@@ -20,7 +20,6 @@ def ready(study):
     data.population(study, (10, 5, 10))
     train = data.part(study)
     mixed.make(study, train, gen.synthetic_set(study, Toy, train, 6), 40, .4, 'balanced', 'either')
-    trials.tests.cache_clear()
     return study
 
 

@@ -6,8 +6,7 @@ import pandas as pd
 from genmix import StudyError
 from genmix.data import ctscan, folder, phantom, splits
 from genmix.data.cohort import Cohort
-
-DATASETS = ('phantom', 'folder')
+from genmix.limits import check
 
 
 def make_cohort(study, dataset='phantom', data_dir='', labels_csv='', image_size=64, lesions=phantom.COUNTS,
@@ -16,8 +15,7 @@ def make_cohort(study, dataset='phantom', data_dir='', labels_csv='', image_size
 
     Raises StudyError for an unknown dataset and whatever the adapter or the split finds wrong.
     """
-    if dataset not in DATASETS:
-        raise StudyError(f'dataset is "{dataset}": choose {" or ".join(DATASETS)}.')
+    check(dataset=dataset, image_size=image_size)
     if dataset == 'folder' and not data_dir:
         raise StudyError('dataset=folder needs data_dir: the folder with one sub-folder of images a class.')
 

@@ -6,6 +6,7 @@ A generator is a class with a `name`, three methods and `@register`; a file in t
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -76,15 +77,18 @@ def stage_name(kind, name, fold=0):
 def trained(study, generator, cohort, params=None, fold=0):
     """The generator, fitted with `params` on `cohort` in stage generators/<name> unless that stands already."""
     folder = study.stage(stage_name('generators', generator.name, fold), lambda out: generator.fit(cohort, out, **(params or {})),
-                         params or {}, [cohort.content_hash], [generator_source(generator)])
+                         params or {}, [cohort.content_hash], generator_source(generator))
     return generator.load(folder)
 
 
 def generator_source(generator):
-    """What the code of a generator is: its whole module, or the class alone where it is made on the fly."""
-    import sys
+    """The code that a generator stands on: its module and the modules of this folder that it imports, or the class made on the fly."""
     module = sys.modules.get(generator.__module__)
-    return module if module and getattr(module, '__file__', None) else generator
+    if not getattr(module, '__file__', None):
+        return [generator]
+    used = {sys.modules.get(getattr(thing, '__module__', '')) for thing in vars(module).values()}
+    own = [m for m in used if m and m.__name__.startswith(f'{__name__}.') and m is not module]
+    return [module, *sorted(own, key=lambda m: m.__name__)]
 
 
 def synthetic_set(study, generator, cohort, per_class, params=None, seed=0, fold=0):

@@ -18,8 +18,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from genmix import StudyError
 from genmix.device import DEVICE, autocast, seed_all
 from genmix.generators import register, within_class_spread
+from genmix.generators.augment import disturb, turn
 from genmix.mixing import rows_of
 from genmix.study import progress
 
@@ -138,26 +140,6 @@ class Critic(nn.Module):
         return self.score(h)[:, 0] + (h * self.embed(y)).sum(1) / h.shape[1] ** .5
 
 
-def turn(x):
-    """Whole batch by one of the eight symmetries of the square: a lesion has no up; nothing is interpolated."""
-    k = int(torch.randint(8, ()))
-    x = torch.rot90(x, k % 4, (2, 3))
-    return x.flip(3) if k >= 4 else x
-
-
-def disturb(x, shift=.125, gain=.2):
-    """DiffAugment for CT: each image moved by whole pixels (edges reflected) and given another brightness and contrast."""
-    n, _, h, w = x.shape
-    reach = int(h * shift)
-    padded = F.pad(x, [reach] * 4, mode='reflect')
-    move = torch.randint(0, 2 * reach + 1, (2, n, 1), device=x.device)
-    rows, columns = move[0] + torch.arange(h, device=x.device), move[1] + torch.arange(w, device=x.device)
-    x = padded[torch.arange(n, device=x.device)[:, None, None], 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
-    a, b = (torch.rand(2, n, 1, 1, 1, device=x.device) * 2 - 1) * gain
-    mean = x.mean((1, 2, 3), keepdim=True)
-    return (x - mean) * (1 + a) + mean + b
-
-
 def r1_penalty(critic, x, y):
     """Squared gradient of the critic at real images, summed over pixels, mean over the batch (Mescheder et al. 2018)."""
     x = x.detach().requires_grad_()
@@ -183,7 +165,7 @@ class DCGAN:
         sheets      how often a sheet of fixed z is kept: sheets.npy uint8 (sheets, K, 8, H, W)
         """
         config = {'n_classes': len(cohort.class_names), 'size': cohort.images.shape[1], 'z_dim': z_dim, 'width': width, 'textbook': textbook}
-        run = Training(cohort, config, steps, batch_size, lr, r1_gamma, r1_every, ema_images, textbook, seed)
+        run = Training(cohort, config, batch_size, lr, r1_gamma, r1_every, ema_images, seed)
         log, kept = [], []
         for step in progress(range(1, steps + 1), 'textbook dcgan' if textbook else 'dcgan'):
             losses = run.step(step)
@@ -224,11 +206,14 @@ def as_bytes(x):
 class Training:
     """The adversarial game, one step at a time: a critic step, a generator step, the running average."""
 
-    def __init__(self, cohort, config, steps, batch_size, lr, r1_gamma, r1_every, ema_images, textbook, seed):
+    def __init__(self, cohort, config, batch_size, lr, r1_gamma, r1_every, ema_images, seed):
+        if batch_size % GROUP or not batch_size:
+            raise StudyError(f'batch_size is {batch_size}, but the critic sees groups of {GROUP} images of one class: choose a multiple of {GROUP}.')
         seed_all(seed)
         self.rng, self.labels, self.n_classes = np.random.default_rng(seed), cohort.labels, config['n_classes']
         self.real = torch.from_numpy(cohort.images).unsqueeze(1)
         self.real_spread = within_class_spread(cohort.images, cohort.labels)
+        textbook = config['textbook']
         critic = TextbookCritic if textbook else Critic
         self.painter = Painter(**config).to(DEVICE, memory_format=torch.channels_last)
         self.critic = critic(config['n_classes'], config['size'], config['width']).to(DEVICE, memory_format=torch.channels_last)
@@ -243,6 +228,7 @@ class Training:
         self.fixed_y = torch.arange(self.n_classes, device=DEVICE).repeat_interleave(8)
 
     def step(self, number):
+        """One critic and one painter step; returns losses and mean scores."""
         y = self.rng.integers(0, self.n_classes, self.size // GROUP).repeat(GROUP)
         x = turn(self.real[rows_of(y, self.labels, self.rng)].to(DEVICE).float() / 127.5 - 1)
         y = torch.from_numpy(y).to(DEVICE)
@@ -288,7 +274,7 @@ class Training:
         """Within-class spread of fresh samples as a share of the real one: 1 as varied as real, 0 collapsed."""
         y = torch.arange(self.n_classes, device=DEVICE).repeat_interleave(per_class)
         now = within_class_spread(self.paint(torch.randn(len(y), self.painter.z_dim, device=DEVICE), y), y.cpu().numpy())
-        return {f'spread_{k}': now[k] / self.real_spread[k] for k in now if k in self.real_spread}
+        return {f'spread_{k}': now[k] / self.real_spread[k] for k in now if self.real_spread.get(k)}
 
     @torch.no_grad()
     def final(self, batches=40):

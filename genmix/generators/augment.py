@@ -1,0 +1,23 @@
+"""What a critic sees instead of the few real images, so that it cannot learn them by heart."""
+import torch
+import torch.nn.functional as F
+
+
+def turn(x):
+    """Whole batch by one of the eight symmetries of the square: a lesion has no up; nothing is interpolated."""
+    k = int(torch.randint(8, ()))
+    x = torch.rot90(x, k % 4, (2, 3))
+    return x.flip(3) if k >= 4 else x
+
+
+def disturb(x, shift=.125, gain=.2):
+    """DiffAugment for CT: each image moved by whole pixels (edges reflected) and given another brightness and contrast."""
+    n, _, h, w = x.shape
+    reach = int(h * shift)
+    padded = F.pad(x, [reach] * 4, mode='reflect')
+    move = torch.randint(0, 2 * reach + 1, (2, n, 1), device=x.device)
+    rows, columns = move[0] + torch.arange(h, device=x.device), move[1] + torch.arange(w, device=x.device)
+    x = padded[torch.arange(n, device=x.device)[:, None, None], 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+    a, b = (torch.rand(2, n, 1, 1, 1, device=x.device) * 2 - 1) * gain
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return (x - mean) * (1 + a) + mean + b

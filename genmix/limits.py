@@ -1,0 +1,35 @@
+"""What parameters may be, beyond their type: checked by the runner before a kernel starts, and where they are used."""
+import math
+
+from genmix import StudyError
+
+CHOICES = {
+    'dataset': ('phantom', 'folder'),
+    'pairing': ('any', 'same', 'balanced'),           # which synthetic class meets a real image
+    'larger': ('either', 'real', 'synthetic'),        # which side keeps max(lambda, 1 - lambda)
+    'mix': ('offline', 'online'),                     # GenMix from the stored set, or fresh mixtures in every batch
+    'synthetic_balance': ('balanced', 'natural'),
+    'weights': ('', 'imagenet'),
+}
+POSITIVE = ('alpha', 'lr', 'steps', 'batch_size', 'seeds', 'width', 'z_dim', 'vgg_width', 'synthetic_per_class', 'mixed_images',
+            'bootstrap_draws', 'patients', 'folds')
+SHARES = ('mixed_share', 'tail', 'train_fraction')
+AT_LEAST = {'image_size': 32, 'input_size': 32, 'n_folds': 2}
+
+
+def check(**values):
+    """StudyError for the first value that cannot be; names without a limit pass."""
+    for name, value in values.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if name in CHOICES and value not in CHOICES[name]:
+            raise StudyError(f'{name} is "{value}": choose one of {", ".join(c or repr(c) for c in CHOICES[name])}.')
+        if number and not math.isfinite(value):
+            raise StudyError(f'{name} is {value}: give a finite number.')
+        if name in POSITIVE and not value > 0:
+            raise StudyError(f'{name} is {value}, but it must be greater than 0.')
+        if name in SHARES and not 0 <= value <= 1:
+            raise StudyError(f'{name} is {value}, but a share lies between 0 and 1.')
+        if name in AT_LEAST and value < AT_LEAST[name]:
+            raise StudyError(f'{name} is {value}, but it must be at least {AT_LEAST[name]}.')
+        if name == 'image_size' and value & (value - 1):
+            raise StudyError(f'image_size is {value}, but the generators double 4 pixels: choose 32, 64, 128 or 256.')

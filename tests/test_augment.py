@@ -1,0 +1,16 @@
+import numpy as np
+import torch
+
+from genmix.generators.augment import disturb, turn
+
+
+def test_turn_and_disturb_keep_what_they_should():
+    x = torch.rand(6, 1, 16, 16) * 2 - 1
+    assert torch.equal(turn(x).flatten(1).sort()[0], x.flatten(1).sort()[0])         # pixels are only moved
+    assert torch.allclose(disturb(x, shift=0, gain=0), x, atol=1e-6)
+    moved = disturb(x, shift=.25, gain=0)
+    nearest = (moved.flatten(1)[:, :, None] - x.flatten(1)[:, None, :]).abs().min(2)[0]
+    assert not torch.allclose(moved, x, atol=.1) and nearest.max() < 1e-6                  # whole pixels: nothing is interpolated
+    scaled = disturb(x, shift=0, gain=.2)
+    for a, b in zip(x, scaled):        # one gain and one offset an image
+        assert np.corrcoef(a.flatten(), b.flatten())[0, 1] > 1 - 1e-6
