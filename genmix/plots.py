@@ -2,7 +2,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.figure import Figure
 
 # The paper's colours (blue cyst, green hemangioma, red metastasis), in shades that differ in lightness too.
 CLASS_COLOURS = ('#2b5fb8', '#3a9a4b', '#c8352b', '#8a5fb0', '#b98a1f', '#4f4f4f')
@@ -16,9 +15,16 @@ def colour(k):
 
 
 def new(width, height, rows=1, columns=1, **kwargs):
-    """A figure outside pyplot's registry (it is shown once, by being the value of its cell) and its axes."""
-    fig = Figure(figsize=(width, height), layout='constrained')
+    """A figure and its axes (rows, columns)."""
+    fig = blank(width, height, layout='constrained')
     return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def blank(width, height, **kwargs):
+    """An empty figure that a notebook shows once, by being the value of its cell, and not again at the cell's end."""
+    fig = plt.figure(figsize=(width, height), **kwargs)
+    plt.close(fig)
+    return fig
 
 
 def show(ax, image):
@@ -81,6 +87,8 @@ def histograms(cohort, sizes=None):
     axes[0, 0].legend()
     if sizes is not None:
         axes[0, 1].set(xlabel='diameter [mm]', ylabel='share of lesions below', xscale='log')
+        axes[0, 1].set_xticks([6, 10, 20, 40, 70], [6, 10, 20, 40, 70])
+        axes[0, 1].minorticks_off()
     return fig
 
 
@@ -176,7 +184,7 @@ def mixed_colours(soft):
 
 def figure1(real, synthetic, mixed, lam, class_names):
     """The method in one drawing (Figure 1 of the paper, drawn anew): learn, sample, mix, classify.  Images uint8 (n >= 3, H, W)."""
-    fig = Figure(figsize=(10.5, 3.3))
+    fig = blank(10.5, 3.3)
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, 21), ylim=(0, 6.6))
     ax.axis('off')
@@ -240,7 +248,7 @@ def regime_curves(table, chosen_steps):
 def loss_curves(losses, window=25):
     """Smoothed training loss of each arm: {arm: loss (steps,)}."""
     fig, axes = new(6.5, 2.8)
-    for (arm, loss), shade in zip(losses.items(), sns.color_palette('husl', len(losses))):
+    for (arm, loss), shade in zip(losses.items(), sns.color_palette('tab20', len(losses))):
         smooth = np.convolve(loss, np.ones(window) / window, 'valid')
         axes[0, 0].plot(np.arange(len(smooth)) + window, smooth, label=arm, color=shade, lw=1)
     axes[0, 0].set(xlabel='step', ylabel='soft-label cross entropy')

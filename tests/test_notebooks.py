@@ -74,7 +74,10 @@ def test_the_chain_leaves_what_it_promises(finished):
     assert 'runs/smoke is complete' in done.stdout and not done.stderr.strip()
     for nb in plan.notebooks():
         cells = json.loads((run / 'notebooks' / f'{nb.name}.ipynb').read_text())['cells']
-        assert not [o for c in cells for o in c.get('outputs', []) if o['output_type'] == 'error' or o.get('name') == 'stderr'], nb.name
+        outputs = [o for c in cells for o in c.get('outputs', [])]
+        assert not [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'], nb.name
+        assert sum('image/png' in o.get('data', {}) for o in outputs) >= 3, f'{nb.name} shows its figures'
+        assert str(clone) not in json.dumps(outputs), f'{nb.name} names a path of this machine'
 
 
 @pytest.mark.smoke
