@@ -44,6 +44,11 @@ def make(study, train, synthetic, n, alpha, pairing, larger, seed=0, fold=0):
     return load(study, train, synthetic, fold)
 
 
+def stages(names, folds=1):
+    """Stage names of the GenMix sets of some generators over all folds."""
+    return [stage_name('mixed', name, fold) for name in names for fold in range(folds)]
+
+
 def load(study, train, synthetic, fold=0):
     """The stored GenMix set of a synthetic set as MixedSet; parents are rows of `train` and `synthetic`."""
     at = study.need(stage_name('mixed', synthetic.source, fold), '07_genmix')

@@ -52,6 +52,16 @@ def test_sets_are_cached_by_split_params_and_count(study):
     assert stamp('generators') != again
 
 
+def test_gathered_makes_what_has_no_notebook_and_asks_for_the_rest(study):
+    class Elsewhere(Toy):
+        name, notebook = 'elsewhere', '99_elsewhere'
+    train = blobs()
+    assert len(gen.gathered(study, {'toy': Toy}, train, 4)['toy']) == 12
+    assert set(gen.gathered(study, {'toy': Toy}, train[:-1], 4)['toy'].extra['split']) == {train[:-1].fingerprint}      # follows the split
+    with pytest.raises(StudyError, match='make 99_elsewhere'):
+        gen.gathered(study, {'elsewhere': Elsewhere}, train, 4)
+
+
 def test_a_generator_that_breaks_the_contract_is_named(study):
     class Floats(Toy):
         name = 'floats'

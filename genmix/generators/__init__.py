@@ -21,9 +21,13 @@ REGISTRY = {}
 
 
 class Generator(Protocol):
-    """Learns from a cohort, samples lesions of a class.  `phantoms_only` marks one that cannot run on real data."""
+    """Learns from a cohort, samples lesions of a class.
+
+    `phantoms_only` marks one that cannot run on real data; `notebook` names the notebook that trains it, '' for none of its own.
+    """
     name: str
     phantoms_only: bool = False
+    notebook: str = ''
 
     @classmethod
     def fit(cls, cohort, out_dir, **params) -> 'Generator':
@@ -103,6 +107,21 @@ def synthetic_set(study, generator, cohort, per_class, params=None, seed=0, fold
     study.stage(name, lambda out: sampled(model, cohort, per_class, seed).save(out),
                 {'per_class': per_class, 'seed': seed}, [made_from], [sampled])
     return Cohort.load(study.path(name))
+
+
+def gathered(study, taking, cohort, per_class, seed=0, fold=0):
+    """{name: synthetic set} of the generators in `taking` for one training split, each checked to be learned from it.
+
+    Sets of generators with a notebook must be there (StudyError with the make target); the others are made unless they stand.
+    """
+    found = {}
+    for name, generator in taking.items():
+        if notebook := getattr(generator, 'notebook', ''):
+            found[name] = Cohort.load(study.need(stage_name('synthetic', name, fold), notebook))
+        else:
+            found[name] = synthetic_set(study, generator, cohort, per_class, seed=seed, fold=fold)
+        check_split(found[name], cohort)
+    return found
 
 
 def sampled(model, cohort, per_class, seed):

@@ -150,7 +150,7 @@ def r1_penalty(critic, x, y):
 @register
 class DCGAN:
     """A trained DCGAN.  `fit` trains, `sample` draws; weights are those of the running average of the generator."""
-    name = 'dcgan'
+    name, notebook = 'dcgan', '02_dcgan'
 
     def __init__(self, painter, config):
         self.painter, self.config = painter.eval(), config
