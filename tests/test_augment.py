@@ -4,6 +4,11 @@ import torch
 from genmix.generators.augment import disturb, turn
 
 
+def test_turn_reaches_all_eight_symmetries():
+    x = torch.arange(9.).reshape(1, 1, 3, 3).expand(400, -1, -1, -1)
+    assert len({tuple(image.flatten().tolist()) for image in turn(x)}) == 8
+
+
 def test_turn_and_disturb_keep_what_they_should():
     x = torch.rand(6, 1, 16, 16) * 2 - 1
     assert torch.equal(turn(x).flatten(1).sort()[0], x.flatten(1).sort()[0])         # pixels are only moved

@@ -4,10 +4,12 @@ import torch.nn.functional as F
 
 
 def turn(x):
-    """Whole batch by one of the eight symmetries of the square: a lesion has no up; nothing is interpolated."""
-    k = int(torch.randint(8, ()))
-    x = torch.rot90(x, k % 4, (2, 3))
-    return x.flip(3) if k >= 4 else x
+    """Each image by one of the eight symmetries of the square, drawn at random: a lesion has no up; nothing is interpolated."""
+    turned, which = torch.empty_like(x), torch.randint(8, (len(x),), device=x.device)
+    for k in range(8):
+        part = torch.rot90(x[which == k], k % 4, (2, 3))
+        turned[which == k] = part.flip(3) if k >= 4 else part
+    return turned
 
 
 def disturb(x, shift=.125, gain=.2):

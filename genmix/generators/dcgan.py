@@ -157,15 +157,16 @@ class DCGAN:
 
     @classmethod
     def fit(cls, cohort, out_dir, steps=700, batch_size=32, width=24, z_dim=64, lr=8e-4, r1_gamma=.2, r1_every=16, ema_images=1000,
-            textbook=False, sheets=6, seed=0):
+            turns=True, textbook=False, sheets=6, seed=0):
         """Train on `cohort`, classes drawn alike; writes weights, config.json, train_log.csv and sheets.npy.
 
         lr          of the painter's Adam; the critic's is twice that (two time scales, Heusel 2017, arXiv 1706.08500)
+        turns       train on all eight symmetries of each image; False for images that have an up
         ema_images  half-life of the running average of the generator, in images
         sheets      how often a sheet of fixed z is kept: sheets.npy uint8 (sheets, K, 8, H, W)
         """
         config = {'n_classes': len(cohort.class_names), 'size': cohort.images.shape[1], 'z_dim': z_dim, 'width': width, 'textbook': textbook}
-        run = Training(cohort, config, batch_size, lr, r1_gamma, r1_every, ema_images, seed)
+        run = Training(cohort, config, batch_size, lr, r1_gamma, r1_every, ema_images, turns, seed)
         log, kept = [], []
         for step in progress(range(1, steps + 1), 'textbook dcgan' if textbook else 'dcgan'):
             losses = run.step(step)
@@ -206,7 +207,7 @@ def as_bytes(x):
 class Training:
     """The adversarial game, one step at a time: a critic step, a generator step, the running average."""
 
-    def __init__(self, cohort, config, batch_size, lr, r1_gamma, r1_every, ema_images, seed):
+    def __init__(self, cohort, config, batch_size, lr, r1_gamma, r1_every, ema_images, turns, seed):
         if batch_size % GROUP or not batch_size:
             raise StudyError(f'batch_size is {batch_size}, but the critic sees groups of {GROUP} images of one class: choose a multiple of {GROUP}.')
         seed_all(seed)
@@ -224,13 +225,14 @@ class Training:
         self.keep = .5 ** (batch_size / ema_images)
         self.size, self.gamma, self.every, self.textbook = batch_size, r1_gamma, r1_every, textbook
         self.see = (lambda x: x) if textbook else disturb
+        self.turn = turn if turns else (lambda x: x)
         self.fixed_z = torch.randn(8 * self.n_classes, config['z_dim']).to(DEVICE)
         self.fixed_y = torch.arange(self.n_classes, device=DEVICE).repeat_interleave(8)
 
     def step(self, number):
         """One critic and one painter step; returns losses and mean scores."""
         y = self.rng.integers(0, self.n_classes, self.size // GROUP).repeat(GROUP)
-        x = turn(self.real[rows_of(y, self.labels, self.rng)].to(DEVICE).float() / 127.5 - 1)
+        x = self.turn(self.real[rows_of(y, self.labels, self.rng)].to(DEVICE).float() / 127.5 - 1)
         y = torch.from_numpy(y).to(DEVICE)
         painter, critic = self.optimisers
         with autocast():
