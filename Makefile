@@ -3,7 +3,7 @@ PROFILE ?= cpu
 RUN     ?= $(PROFILE)
 SET     ?=
 R       := runs/$(RUN)
-CORES   := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+CORES   := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 PYTHON  ?= python3
 
 # An activated conda environment (not base) is used as it is; otherwise .venv, built from requirements.lock.

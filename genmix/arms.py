@@ -46,9 +46,15 @@ def generator_of(arm):
     return '' if arm in PLAIN else arm.removeprefix('mixup-').removeprefix('genmix-')
 
 
-def choose(names, generators):
-    """The arms that `names` asks for, ['all'] for every one.  StudyError for an arm that does not exist."""
+def choose(names, generators, dropped=()):
+    """The arms that `names` asks for, ['all'] for every one; those of `dropped` generators are left out with a line.
+
+    Raises StudyError for an arm that does not exist.
+    """
     known = arms_for(generators)
+    for name in [name for name in names if name in arms_for(dropped) and name not in known]:
+        print(f'{name} is dropped: its generator does not take part here')
+        names = [other for other in names if other != name]
     if names == ['all']:
         return list(known.values())
     if wrong := [name for name in names if name not in known]:

@@ -89,7 +89,10 @@ def affine_warp(x, rng, zoom=.15, shift=.08):
 
 
 class SoftLabelBatches(Callback):
-    """Turns rows (a, b, lambda) of the pool into images and soft labels: augment each parent, then mix."""
+    """Turns rows (a, b, lambda) of the pool into images and soft labels: augment each parent, then mix.
+
+    A stored GenMix image is one row, so one warp serves both of its parents.
+    """
 
     def __init__(self, pool, classical, size, seed):
         self.pool, self.classical, self.size, self.rng = pool, classical, size, np.random.default_rng(seed)

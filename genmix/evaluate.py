@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn import metrics as sk
 
 from genmix import StudyError
@@ -56,10 +57,11 @@ def score(y, p):
     return values
 
 
-def from_confusion(c):
+def from_confusion(c, needs=None):
     """Metrics from confusion counts c (..., K true, K predicted), vectorised over the leading dimensions.
 
-    Keys: 'accuracy', 'balanced_accuracy', 'macro_f1', and ('sensitivity', k), ('specificity', k).  Values float (...).
+    Keys: 'accuracy', 'balanced_accuracy', 'macro_f1', and ('sensitivity', k), ('specificity', k).  Values float (...).  Means go over the
+    classes that are there; where `needs` (..., K) marks a class that is not, they are NaN: a bootstrap draw without it says nothing.
     """
     c = np.asarray(c, float)
     hit, true, guessed, n = np.diagonal(c, axis1=-2, axis2=-1), c.sum(-1), c.sum(-2), c.sum((-2, -1))
@@ -68,6 +70,9 @@ def from_confusion(c):
         specificity = (n[..., None] - true - guessed + hit) / (n[..., None] - true)
         f1 = np.where(true > 0, 2 * hit / (true + guessed), np.nan)
     out = {'accuracy': hit.sum(-1) / n, 'balanced_accuracy': np.nanmean(sensitivity, -1), 'macro_f1': np.nanmean(f1, -1)}
+    if needs is not None:
+        lacking = (needs & (true == 0)).any(-1)
+        out = {name: np.where(lacking, np.nan, value) for name, value in out.items()}
     for k in range(c.shape[-1]):
         out['sensitivity', k], out['specificity', k] = sensitivity[..., k], specificity[..., k]
     return out
@@ -98,6 +103,7 @@ class Replicates:
     draws: dict
     n_seeds: int
     n_patients: int
+    n_folds: int = 1
 
     def interval(self, arm, metric, level=.95):
         """(mean, low, high) of one arm: percentile interval."""
@@ -112,6 +118,24 @@ class Replicates:
         return {'mean': mean, 'low': low, 'high': high, 'p': two_sided(difference)}
 
 
+def weights_of_runs(runs, draws, rng):
+    """Bootstrap weights of runs [(seed, fold), ...]: float (draws, runs), rows sum to 1.
+
+    Seeds and folds are drawn with replacement.  Drawing a handful again underestimates their variance, so deviations from equal weights are
+    widened by sqrt(n / (n - 1)) t(n - 1) / 1.96: the interval of a plain mean over n seeds then has the width of Student's.
+    """
+    def weights(n):
+        if n == 1:
+            return np.ones((draws, 1))
+        drawn = rng.multinomial(n, np.full(n, 1 / n), draws) / n
+        return 1 / n + (drawn - 1 / n) * (n / (n - 1)) ** .5 * stats.t.ppf(.975, n - 1) / stats.norm.ppf(.975)
+
+    seeds, folds = (sorted({run[i] for run in runs}) for i in (0, 1))
+    of_seed, of_fold = weights(len(seeds)), weights(len(folds))
+    both = of_seed[:, [seeds.index(s) for s, _ in runs]] * of_fold[:, [folds.index(f) for _, f in runs]]
+    return both / both.mean(0).sum() if len(runs) < len(seeds) * len(folds) else both
+
+
 def spread(draws, level=.95):
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -119,6 +143,9 @@ def spread(draws, level=.95):
 
 def two_sided(difference):
     """Bootstrap p: twice the smaller share of draws on either side of zero, never below 2 / (B + 1)."""
+    difference = difference[~np.isnan(difference)]
+    if not len(difference):
+        return 1.
     n = len(difference) + 1
     return float(min(1, 2 * min((difference <= 0).sum() + 1, (difference >= 0).sum() + 1) / n))
 
@@ -138,7 +165,7 @@ def bootstrap(predictions, test_set, draws=2000, seed=0):
     patients = {p: i for i, p in enumerate(table.patient.unique())}
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), draws).astype(np.float32)
-    run_weights = rng.multinomial(len(common), np.full(len(common), 1 / len(common)), draws) / len(common)
+    run_weights = weights_of_runs(common, draws, rng)
     point, replicas = {}, {}
     for arm in arms:
         per_patient, auc = [], []
@@ -153,11 +180,11 @@ def bootstrap(predictions, test_set, draws=2000, seed=0):
         counts, auc = np.stack(per_patient), np.stack(auc, 1)                        # (runs, patients, K, K), (1 + draws, runs)
         observed = from_confusion(counts.sum(1)) | {'macro_auc': auc[0]}
         drawn = np.einsum('bp,pm->bm', weights, np.moveaxis(counts, 0, 1).reshape(len(patients), -1), optimize=True)
-        drawn = from_confusion(drawn.reshape(draws, len(common), n_classes, n_classes))
+        drawn = from_confusion(drawn.reshape(draws, len(common), n_classes, n_classes), needs=counts.sum(1).sum(-1) > 0)
         point[arm] = {m: float(np.mean(v)) for m, v in observed.items()}
         replicas[arm] = {m: (v * run_weights).sum(1) for m, v in drawn.items()}
         replicas[arm]['macro_auc'] = (auc[1:] * run_weights[:AUC_DRAWS]).sum(1)
-    return Replicates(point, replicas, len(common), len(patients))
+    return Replicates(point, replicas, len(common), len(patients), len({fold for _, fold in common}))
 
 
 AUC_DRAWS = 400     # an AUC needs the ranks of all lesions; fewer draws are enough for its interval
@@ -241,12 +268,14 @@ def primary_contrasts(replicates, learned, test_set):
     return pd.concat([mean, each], ignore_index=True)
 
 
-def caption(replicates, source):
+def caption(replicates, source, trained_on):
     """What the intervals of a results table mean, in one sentence."""
     one = next(iter(replicates.values()))
     sets = ', '.join(f'{name} of {r.n_patients} patients' for name, r in replicates.items())
-    return (f'Per cent, mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and patients ({sets}); '
-            f'conditional on one split and one training of each generator. Data: {source}.')
+    scope = (f'over {one.n_folds} folds with generators trained in each' if one.n_folds > 1
+             else 'conditional on one split and one training of each generator')
+    return (f'Per cent, mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and patients ({sets}); {scope}; '
+            f'trained on {trained_on}. Data: {source}.')
 
 
 def write_tables(tables, caption, folder):
@@ -255,12 +284,13 @@ def write_tables(tables, caption, folder):
     whole.to_csv(folder / 'table.csv')
     text = '\n\n'.join(f'## {name}\n\n{table.to_markdown()}' for name, table in tables.items())
     (folder / 'table.md').write_text(f'# Results\n\n{text}\n\n{caption}\n')
-    short = whole.iloc[:, :4].rename(columns=str.capitalize)
-    (folder / 'table.tex').write_text(short.style.to_latex(hrules=True, caption=caption.replace('%', r'\%'), label='tab:genmix'))
+    escaped = re.sub(r'([%&#_])', r'\\\1', caption)
+    style = whole.iloc[:, :4].style.format_index(escape='latex', axis=0).format_index(escape='latex', axis=1)
+    (folder / 'table.tex').write_text(style.to_latex(hrules=True, caption=escaped, label='tab:genmix'))
 
 
 def in_words(table, test_set):
     """One sentence for each contrast of a test set, computed: what is higher, lower or undecided."""
     names = {'higher': 'is higher than', 'lower': 'is lower than', 'undecided': 'cannot be told from'}
     return [f'{r.a} {names[r.verdict]} {r.b}: {100 * r.mean:+.1f} points [{100 * r.low:+.1f}, {100 * r.high:+.1f}], '
-            f'Holm p = {r.p:.3f}, {r.n} runs each' for r in table[table.test_set == test_set].itertuples()]
+            f'Holm p = {r.p:.3f}, {r.n} runs each, {test_set}' for r in table[table.test_set == test_set].itertuples()]

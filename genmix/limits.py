@@ -13,6 +13,7 @@ CHOICES = {
 }
 POSITIVE = ('alpha', 'lr', 'steps', 'batch_size', 'seeds', 'width', 'z_dim', 'vgg_width', 'synthetic_per_class', 'mixed_images',
             'bootstrap_draws', 'patients', 'folds')
+NOT_NEGATIVE = ('seed', 'textbook_steps', 'r1_gamma', 'weight_decay', 'workers')
 SHARES = ('mixed_share', 'tail', 'train_fraction')
 AT_LEAST = {'image_size': 32, 'input_size': 32, 'n_folds': 2}
 
@@ -27,6 +28,8 @@ def check(**values):
             raise StudyError(f'{name} is {value}: give a finite number.')
         if name in POSITIVE and not value > 0:
             raise StudyError(f'{name} is {value}, but it must be greater than 0.')
+        if name in NOT_NEGATIVE and value < 0:
+            raise StudyError(f'{name} is {value}, but it cannot be negative.')
         if name in SHARES and not 0 <= value <= 1:
             raise StudyError(f'{name} is {value}, but a share lies between 0 and 1.')
         if name in AT_LEAST and value < AT_LEAST[name]:

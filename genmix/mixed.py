@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from genmix import mixing
+from genmix import StudyError, mixing
 from genmix.generators import check_split, stage_name
 from genmix.mixing import genmix, one_hot
 
@@ -50,8 +50,14 @@ def stages(names, folds=1):
 
 
 def load(study, train, synthetic, fold=0):
-    """The stored GenMix set of a synthetic set as MixedSet; parents are rows of `train` and `synthetic`."""
-    at = study.need(stage_name('mixed', synthetic.source, fold), '07_genmix')
+    """The stored GenMix set of a synthetic set as MixedSet; parents are rows of `train` and `synthetic`.
+
+    Raises StudyError when it was made from other lesions or another synthetic set than these.
+    """
+    name = stage_name('mixed', synthetic.source, fold)
+    at = study.need(name, '07_genmix')
+    if study.provenance(name)['inputs'] != [train.content_hash, synthetic.content_hash]:
+        raise StudyError(f'runs/{study.run}/{name} was made from other parents than this run has now: run `make 07_genmix RUN={study.run}`.')
     table = pd.read_csv(at / 'manifest.csv', dtype={'real': str, 'synthetic': str}, float_precision='round_trip')
     row = lambda ids, wanted: pd.Series(np.arange(len(ids)), index=ids)[wanted].to_numpy()
     return MixedSet(np.load(at / 'images.npy', allow_pickle=False), table[[f'y_{n}' for n in train.class_names]].to_numpy(np.float32),

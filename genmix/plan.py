@@ -33,6 +33,13 @@ class Parameter:
             return isinstance(value, list) and all(type(v) is type(self.default[0]) for v in value)
         return type(value) is kind
 
+    def read(self, value):
+        """`value`, as a number where YAML took one such as 1e-3 for text."""
+        try:
+            return float(value) if type(self.default) is float and isinstance(value, str) else value
+        except ValueError:
+            return value
+
     @property
     def kind(self):
         return type(self.default).__name__ + (' or null' if self.optional else '')
@@ -94,6 +101,8 @@ def imported(code):
             names += [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f'{node.module}.{alias.name}' for alias in node.names)]
+            if 'genmix.generators' in names and node.module == 'genmix':      # the registry imports every generator
+                names += [f'genmix.generators.{file.stem}' for file in sorted((ROOT / 'genmix' / 'generators').glob('[!_]*.py'))]
     return [name for name in names if name.split('.')[0] == 'genmix']
 
 

@@ -14,7 +14,7 @@ import yaml
 from genmix import StudyError
 from genmix.limits import check
 from genmix.plan import PlanError, inputs_of, notebooks
-from genmix.study import MARK, Study, home, only_one, whole
+from genmix.study import MARK, Study, files_hash, home, only_one, whole
 
 RESERVED = {'run'}     # the runner itself fills these parameters
 
@@ -38,7 +38,7 @@ def read_settings(pairs):
     for pair in pairs:
         key, equal, value = pair.partition('=')
         if not equal:
-            raise StudyError(f'SET takes key=value, and "{pair}" has no "=": write SET="{pair}=...".')
+            raise StudyError(f'SET takes key=value, and "{pair}" has no "=": a value with spaces needs quotes, as in SET="data_dir=\'/a b\'".')
         try:
             settings[key] = yaml.safe_load(value) if value else ''
         except yaml.YAMLError:
@@ -81,6 +81,7 @@ def resolve(profile, settings, every):
             params[nb.name][plain] = value
     for nb in every:
         for key, value in params[nb.name].items():
+            value = params[nb.name][key] = nb.parameters[key].read(value)
             if not nb.parameters[key].accepts(value):
                 raise StudyError(f'{nb.name}: {key} takes {nb.parameters[key].kind} (default {nb.parameters[key].default!r}), '
                                  f'not {value!r}: mend the profile or SET.')
@@ -111,14 +112,21 @@ def claim(study, profile_path, profile, settings, every):
                 asked = ' '.join(f'{k}={v}' for k, v in before['set'].items()) or 'nothing'
                 raise StudyError(f'runs/{study.run} was made with profile {before["profile"]} and SET of {asked}: choose another '
                                  f'RUN=name for the new settings, or remove runs/{study.run} to start it again.')
-        now = {'profile': name, 'set': settings, 'notebooks': resolve(profile, settings, every)}
-        if before and before['notebooks'] != now['notebooks']:
-            print(f'{MARK} {profile_path} has changed since runs/{study.run} was made: what depends on it runs again', flush=True)
+        params = resolve(profile, settings, every)
+        now = {'profile': name, 'set': settings, 'notebooks': params, 'files': files_outside(params, study)}
+        if before and before != now:
+            print(f'{MARK} the profile or the files it names have changed since runs/{study.run} was made: what depends on them runs again', flush=True)
         if before != now:
             check_names(now['notebooks'], study)
             with whole(path) as part:
                 part.write_text(yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
     return now['notebooks']
+
+
+def files_outside(params, study):
+    """{path: hash} of the files and folders that parameters name, so that a change in them is seen as a change of the run."""
+    named = {str(v) for own in params.values() for k in ('data_dir', 'labels_csv', 'plugins') if own.get(k) for v in ([own[k]] if isinstance(own[k], str) else own[k])}
+    return {path: files_hash(study.outside(path)) for path in sorted(named) if study.outside(path).exists()}
 
 
 def check_names(params, study):
@@ -162,7 +170,8 @@ def kernel_manager():
 def execute(notebook, params, study):
     """Execute one notebook into the run; StudyError with one sentence when a cell fails."""
     os.environ |= {'GENMIX_HEADLESS': '1', 'PAPERMILL_WARN_DEPRECATED': '0', 'PYDEVD_DISABLE_FILE_VALIDATION': '1',
-                   'PYTHONWARNINGS': 'ignore::FutureWarning,ignore::DeprecationWarning'}     # of libraries about each other
+                   # of libraries about each other, and of joblib about an empty temporary folder that it removes itself
+                   'PYTHONWARNINGS': 'ignore::FutureWarning,ignore::DeprecationWarning,ignore:resource_tracker:UserWarning'}
     for pool in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):   # before any library is loaded
         os.environ.setdefault(pool, os.environ.get('GENMIX_THREADS', '1'))
     import logging
@@ -198,9 +207,9 @@ def shown(path, study):
 
 def is_stale(notebook, every, study):
     """True when the executed notebook is missing or older than something it stands on (the rule that make applies)."""
-    done = study.path('notebooks', f'{notebook.name}.ipynb')
-    stages = [study.path(stage, 'provenance.json') for stage in inputs_of(notebook, every)]
-    on = [notebook.path, *notebook.modules, study.path('params.yaml'), *stages]
+    done = study.folder / 'notebooks' / f'{notebook.name}.ipynb'
+    stages = [study.folder / stage / 'provenance.json' for stage in inputs_of(notebook, every)]
+    on = [notebook.path, *notebook.modules, study.folder / 'params.yaml', *stages]
     return not done.exists() or any(p.exists() and p.stat().st_mtime > done.stat().st_mtime for p in on)
 
 

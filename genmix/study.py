@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -30,8 +31,12 @@ def home():
     return next((f for f in (here, *here.parents) if (f / 'params' / 'cpu.yaml').exists()), here)
 
 
+@cache
 def code_of(thing):
-    """What a module, class or function does, as text: comments, docstrings and layout do not count."""
+    """What a module, class or function does, as text: comments, docstrings and layout do not count.
+
+    Read once in a process: a module edited while a notebook is open counts from the kernel's next start, as its code does.
+    """
     tree = ast.parse(inspect.cleandoc('\n' + inspect.getsource(thing)))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
@@ -43,6 +48,13 @@ def key_of(params, inputs=(), source=()):
     """16 hex digits over everything a stage depends on: parameters, fingerprints of inputs, code."""
     parts = [json.dumps(params, sort_keys=True, default=str), *map(str, inputs), *map(code_of, source)]
     return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
+
+
+def files_hash(root):
+    """16 hex digits that change when the file `root`, or a file below the folder, is added, removed or edited; contents are not read."""
+    files = [root] if root.is_file() else [p for p in root.rglob('*') if p.is_file()]
+    rows = sorted((p.relative_to(root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Trials: one classifier trained for one arm, seed and fold, and its predictions.  They run side by side and are kept one by one."""
 import gzip
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -9,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from safetensors.torch import load_file, save_file
 
-from genmix import arms, classify, data, mixed, mixing
+from genmix import StudyError, arms, classify, data, device, mixed, mixing
 from genmix.arms import Arm, Draws, Mixture, Pool
 from genmix.data.cohort import Cohort
 from genmix.generators import check_split, stage_name
@@ -58,7 +57,7 @@ class Trial:
         params = {'arm': asdict(self.arm), 'seed': self.seed, 'fold': self.fold, 'regime': asdict(self.regime)}
         if self.arm.mixing or self.arm.generator:
             params['mixture'] = asdict(self.mixture)
-        return key_of(params, inputs, (arms, classify, mixing, run))
+        return key_of(params, inputs, (arms, classify, device, mixing, run, pool_for, classifier_for, test_sets, mixed.load))
 
     @property
     def stored(self):
@@ -102,7 +101,13 @@ def pool_for(study, trial):
     name = stage_name('synthetic', trial.arm.generator, trial.fold)
     synthetic = Cohort.load(study.need(name, '07_genmix'))
     check_split(synthetic, train)
-    stored = mixed.load(study, train, synthetic, trial.fold) if trial.stored else None
+    stored = None
+    if trial.stored:
+        stored = mixed.load(study, train, synthetic, trial.fold)
+        made = study.provenance(stage_name('mixed', trial.arm.generator, trial.fold))['params']
+        for rule in ('alpha', 'pairing', 'larger'):
+            if made[rule] != getattr(trial.mixture, rule):
+                raise StudyError(f'08 asks for {rule}={getattr(trial.mixture, rule)} but the GenMix sets were made with {made[rule]}: give both the same.')
     return Pool(train.images, train.labels, len(train.class_names), synthetic.images, synthetic.labels, stored), train
 
 
@@ -164,7 +169,7 @@ def run_all(study, trials, workers=0):
     """
     todo = [t for t in trials if not t.stands(study)]
     say(f'{len(trials) - len(todo)} of {len(trials)} trials stand, {len(todo)} to run')
-    workers = workers or (1 if classify.DEVICE.type == 'cuda' else os.cpu_count())
+    workers = workers or (1 if classify.DEVICE.type == 'cuda' else cpu_count())       # what this process may use, in a container too
     calls = (delayed(run)(t, study.run, study.home) for t in todo)
     done = Parallel(n_jobs=min(workers, max(len(todo), 1)), return_as='generator_unordered')(calls)
     seconds = sum(progress(done, 'classifiers', len(todo)))

@@ -80,6 +80,7 @@ def test_bad_options_are_refused_early(wrong):
 
 def test_unknown_arms_are_named():
     assert [a.name for a in choose(['all'], ['g'])] == list(arms_for(['g']))
+    assert [a.name for a in choose(['none', 'oracle'], ['g'], dropped=['oracle'])] == ['none']
     with pytest.raises(StudyError, match='no arm "genmix-stylegan"'):
         choose(['genmix-stylegan'], ['dcgan'])
 

@@ -33,6 +33,11 @@ def test_a_folder_that_changes_is_read_again(study, tmp_path):
     (tmp_path / 'set' / 'a' / '0.png').unlink()
     second, _ = data.make_cohort(study, 'folder', str(tmp_path / 'set'), image_size=32)
     assert (len(first), len(second)) == (12, 11) and first.class_names == ('a', 'b')
+    table = tmp_path / 'outside.csv'
+    for patient in ('x', 'y'):
+        table.write_text('file,patient,label\n' + ''.join(f'{k}/{i}.png,{patient}{k}{i % 3},{k}\n' for k in 'ab' for i in range(1, 6)))
+        third, _ = data.make_cohort(study, 'folder', str(tmp_path / 'set'), str(table), image_size=32)
+        assert third.patients[0].startswith(patient)
 
 
 @pytest.mark.parametrize('given, word', [({'dataset': 'dicom'}, 'dataset is "dicom"'), ({'image_size': 50}, 'image_size is 50'), ({'dataset': 'folder'}, 'needs data_dir'),

@@ -60,7 +60,7 @@ def test_bootstrap_equals_recounting():
     got = bootstrap(table, 'holdout', draws=3, seed=5)
     rng = np.random.default_rng(5)
     order = list(table.patient.unique())
-    weights, runs = rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3), rng.multinomial(2, [.5, .5], 3) / 2
+    weights, runs = rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3), evaluate.weights_of_runs([(0, 0), (1, 0)], 3, rng)
     for b in range(3):
         each = []
         for s in range(2):
@@ -141,9 +141,38 @@ def test_words_and_tables_follow_the_numbers(tmp_path):
     assert 'genmix-g is higher than g: +' in evaluate.in_words(primary, 'holdout')[1]
     assert 'cannot be told from h' in evaluate.in_words(primary, 'holdout')[2]
     table = evaluate.results_table(r['holdout'], ['a', 'b', 'c'])
-    evaluate.write_tables({'holdout': table}, evaluate.caption(r, 'made up'), tmp_path)
+    evaluate.write_tables({'holdout': table}, evaluate.caption(r, 'made_up 100 %', '9 lesions'), tmp_path)
     assert '| genmix-g' in (tmp_path / 'table.md').read_text() and r'\begin{tabular}' in (tmp_path / 'table.tex').read_text()
+    assert r'made\_up 100 \%' in (tmp_path / 'table.tex').read_text()
     assert len(pd.read_csv(tmp_path / 'table.csv')) == 4
+
+
+def test_seed_intervals_have_the_width_of_students():
+    """A mean over five normal runs: the drawn interval covers the truth as often as it says, though five are few."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        x = rng.normal(0, 1, 5)
+        low, high = evaluate.spread(evaluate.weights_of_runs([(s, 0) for s in range(5)], 1000, rng) @ x)
+        covered += low < 0 < high
+    assert .92 < covered / 400 < .975
+
+
+def test_weights_of_runs_sum_to_one_and_know_folds():
+    runs = [(s, f) for s in range(5) for f in range(4)]
+    w = evaluate.weights_of_runs(runs, 5000, np.random.default_rng(0))
+    assert np.allclose(w.sum(1), 1) and np.allclose(w.mean(0), 1 / 20, atol=.01)
+    assert (evaluate.weights_of_runs([(0, 0)], 4, np.random.default_rng(0)) == 1).all()
+
+
+def test_a_draw_that_loses_a_class_says_nothing():
+    """One class sits in one patient: draws without that patient must not count as draws of two classes."""
+    table = predictions({'x': .7}, runs=1, n=60, patients=30)
+    only = table.patient.iloc[0]
+    table['label'] = np.where(table.patient == only, 2, table.label % 2)
+    r = bootstrap(table, 'holdout', 200)
+    lost = np.isnan(r.draws['x']['balanced_accuracy'])
+    assert .2 < lost.mean() < .5 and np.isfinite(r.interval('x', 'balanced_accuracy')).all()
+    assert evaluate.two_sided(np.full(5, np.nan)) == 1
 
 
 def test_bootstrap_p_is_uniform_enough_under_the_null():

@@ -71,16 +71,36 @@ def test_a_generator_that_breaks_the_contract_is_named(study):
         gen.synthetic_set(study, Floats, blobs(), 2)
 
 
-def test_registry_and_plugins(tmp_path, capsys):
+PLUGIN = '''
+import numpy as np
+from genmix.generators import register
+@register
+class Mine:
+    name = "mine"
+    @classmethod
+    def fit(cls, cohort, out_dir): return cls()
+    @classmethod
+    def load(cls, folder): return cls()
+    def sample(self, label, n, seed): return np.full((n, 32, 32), 7, np.uint8)
+'''
+
+
+def test_registry_and_plugins(study, tmp_path, capsys):
     assert {'dcgan', 'oracle'} <= set(gen.known()) and list(gen.known())[-1] == 'oracle'
     assert 'oracle' not in gen.choose(['all'], 'folder') and 'oracle is dropped' in capsys.readouterr().out
     with pytest.raises(StudyError, match='no generator "dcgn"'):
         gen.choose(['dcgn'], 'phantom')
     with pytest.raises(StudyError, match='plugin .* does not exist'):
         gen.known([tmp_path / 'none.py'])
-    (tmp_path / 'mine.py').write_text('from genmix.generators import register\n@register\nclass Mine:\n    name = "mine"\n')
+    for name in ('mixup', 'genmix-x', 'Big'):
+        with pytest.raises(StudyError, match='cannot be called'):
+            gen.register(type('X', (), {'name': name}))
+    with pytest.raises(StudyError, match='No generator is left'):
+        gen.choose(['oracle'], 'folder')
+    (tmp_path / 'mine.py').write_text(PLUGIN)
     try:
-        assert list(gen.choose(['mine'], 'folder', [tmp_path / 'mine.py'])) == ['mine']
+        taking = gen.choose(['mine'], 'folder', [tmp_path / 'mine.py'])
+        assert gen.gathered(study, taking, blobs(), 2)['mine'].images.max() == 7
     finally:
         gen.REGISTRY.pop('mine')
 

@@ -10,7 +10,7 @@ def test_good_values_pass():
 
 @pytest.mark.parametrize('wrong, said', [
     ({'alpha': 0}, 'alpha is 0'), ({'alpha': float('nan')}, 'finite'), ({'pairing': 'x'}, 'any, same, balanced'), ({'tail': 1.1}, 'between 0 and 1'),
-    ({'image_size': 48}, 'image_size is 48.*32, 64'), ({'image_size': 16}, 'at least 32'), ({'weights': 'coco'}, 'imagenet'), ({'seeds': 0}, 'seeds is 0')])
+    ({'image_size': 48}, 'image_size is 48.*32, 64'), ({'image_size': 16}, 'at least 32'), ({'weights': 'coco'}, 'imagenet'), ({'seeds': 0}, 'seeds is 0'), ({'seed': -1}, 'negative')])
 def test_bad_values_are_one_sentence(wrong, said):
     with pytest.raises(StudyError, match=said) as caught:
         check(**wrong)

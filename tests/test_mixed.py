@@ -38,6 +38,14 @@ def test_another_split_is_refused(parts):
         mixed.make(study, train[:-1], synthetic, 9, .4, 'any', 'either')
 
 
+def test_a_set_of_other_parents_is_refused(parts):
+    study, train, synthetic = parts
+    mixed.make(study, train, synthetic, 9, .4, 'any', 'either')
+    again = gen.synthetic_set(study, Toy, train, 10, seed=5)            # same ids, other images
+    with pytest.raises(StudyError, match='make 07_genmix'):
+        mixed.load(study, train, again)
+
+
 def test_cached_by_what_it_is_made_of(parts):
     study, train, synthetic = parts
     keys = []

@@ -59,7 +59,7 @@ def finished(clone):
 
 
 def files(folder):
-    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in folder.rglob('*') if p.is_file()}
+    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in folder.rglob('*') if p.is_file() and p.suffix != '.lock'}
 
 
 @pytest.mark.smoke
@@ -161,6 +161,7 @@ def test_real_ct_slices_run_to_the_results_page(clone):
     done = make(clone, 'all', 'PROFILE=smoke', 'RUN=iq', f'SET=dataset=folder data_dir={SHARED}/iq_othnccd train_fraction=0.3 seeds=1 arms=[none,genmix-dcgan,dcgan]')
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'oracle is dropped' in done.stdout
+    assert 'starts' not in make(clone, 'all', 'PROFILE=smoke', 'RUN=iq').stdout
     metrics = pd.read_csv(clone / 'runs' / 'iq' / 'results' / 'metrics.csv')
     assert set(metrics.test_set) == {'holdout'} and 'genmix-dcgan' in set(metrics.arm)
     assert 'near-duplicate' in (clone / 'runs' / 'iq' / 'results' / 'table.md').read_text()

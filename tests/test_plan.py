@@ -43,6 +43,8 @@ def test_modules_follow_imports(tmp_path):
     assert [f.name for f in nb.modules] == ['__init__.py', 'limits.py', 'mixing.py']
     nb = Notebook(notebook(tmp_path / '01_b.ipynb', [('from genmix.generators import dcgan',)]))
     names = {f.relative_to(ROOT).as_posix() for f in nb.modules}
+    whole = Notebook(notebook(tmp_path / '01_c.ipynb', [('from genmix import generators as gen',)]))
+    assert {'dcgan.py', 'oracle.py'} <= {f.name for f in whole.modules} and 'oracle.py' not in {f.name for f in nb.modules}
     assert {'genmix/generators/dcgan.py', 'genmix/mixing.py', 'genmix/study.py'} <= names and 'genmix/classify.py' not in names
 
 

@@ -48,6 +48,20 @@ def test_what_is_wrong_is_named_before_a_kernel_starts(every, profile, settings,
         resolve(profile, settings, every)
 
 
+def test_exponents_are_numbers(every):
+    assert resolve({}, read_settings(['01_a.alpha=1e-3']), every)['01_a'] == {'alpha': .001}
+
+
+def test_files_that_parameters_name_belong_to_the_run(study, tmp_path, capsys):
+    nb = Notebook(notebook(tmp_path / '01_f.ipynb', [("run = ''\ndata_dir = ''", 'parameters')]))
+    (tmp_path / 'set').mkdir()
+    claim(study, 'params/p.yaml', {}, {'data_dir': str(tmp_path / 'set')}, [nb])
+    before = study.path('params.yaml').read_text()
+    (tmp_path / 'set' / 'new.png').write_text('x')
+    claim(study, 'params/p.yaml', {}, {}, [nb])
+    assert study.path('params.yaml').read_text() != before and 'have changed' in capsys.readouterr().out
+
+
 def test_null_where_annotated(every):
     assert resolve({'01_a': {'maybe': None}}, {}, every)['01_a'] == {'maybe': None}
 
@@ -82,7 +96,7 @@ def test_a_run_keeps_what_it_was_asked(study, every):
 def test_an_edited_profile_is_taken_over(study, every, capsys):
     claim(study, 'params/p.yaml', {'common': {'alpha': 1.}}, {}, every)
     assert claim(study, 'params/p.yaml', {'common': {'alpha': 2.}}, {}, every)['01_a']['alpha'] == 2.
-    assert 'has changed' in capsys.readouterr().out
+    assert 'have changed' in capsys.readouterr().out
 
 
 def test_execute_injects_parameters_and_leaves_the_notebook_whole(study, every, capsys):

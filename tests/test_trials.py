@@ -99,6 +99,11 @@ def test_a_set_from_another_split_is_refused(ready):
         run_all(ready, some('toy'), workers=1)
 
 
+def test_mixing_that_07_did_not_do_is_refused(ready):
+    with pytest.raises(StudyError, match='08 asks for alpha=0.9'):
+        run_all(ready, some('genmix-toy', mixture=Mixture(alpha=.9)), workers=1)
+
+
 def test_half_a_trial_does_not_stand(ready):
     """Killed between the predictions and their key: the trial runs again."""
     trial, = some('none')

@@ -1,12 +1,11 @@
 """Where lesions come from (phantoms, folders of images), and how the study's notebooks get at them."""
-import hashlib
-
 import pandas as pd
 
 from genmix import StudyError
-from genmix.data import ctscan, folder, phantom, splits
+from genmix.data import audit, ctscan, folder, phantom, splits
 from genmix.data.cohort import Cohort
 from genmix.limits import check
+from genmix.study import files_hash
 
 
 def make_cohort(study, dataset='phantom', data_dir='', labels_csv='', image_size=64, lesions=phantom.COUNTS,
@@ -29,15 +28,9 @@ def make_cohort(study, dataset='phantom', data_dir='', labels_csv='', image_size
 
     params = {'dataset': dataset, 'image_size': image_size, 'n_folds': n_folds, 'folds': folds, 'train_fraction': train_fraction, 'seed': seed}
     params |= {'lesions': list(lesions), 'patients': patients} if dataset == 'phantom' else {'data_dir': data_dir, 'labels_csv': labels_csv}
-    inputs = [] if dataset == 'phantom' else [files_hash(study.outside(data_dir))]
-    study.stage('cohort', build, params, inputs, [phantom, ctscan, splits] if dataset == 'phantom' else [folder, splits])
+    inputs = [files_hash(study.outside(path)) for path in (data_dir, labels_csv) if path and dataset == 'folder']
+    study.stage('cohort', build, params, inputs, [phantom, ctscan, splits] if dataset == 'phantom' else [folder, audit, splits])
     return open_cohort(study)
-
-
-def files_hash(root):
-    """Changes when a file below `root` is added, removed or edited; contents are not read."""
-    rows = sorted((p.relative_to(root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in root.rglob('*') if p.is_file())
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
 def open_cohort(study):

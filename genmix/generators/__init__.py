@@ -6,6 +6,7 @@ A generator is a class with a `name`, three methods and `@register`; a file in t
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +14,12 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from genmix import StudyError
+from genmix import StudyError, device
 from genmix.data.cohort import Cohort
 from genmix.study import say
 
 REGISTRY = {}
+RESERVED = ('all', 'none', 'classical', 'oversample', 'mixup', 'genmix')
 
 
 class Generator(Protocol):
@@ -42,7 +44,9 @@ class Generator(Protocol):
 
 
 def register(generator):
-    """Class decorator: makes a generator known under its `name`."""
+    """Class decorator: makes a generator known under its `name`.  StudyError for a name that an arm has or could be taken for."""
+    if not re.fullmatch('[a-z][a-z0-9_]*', generator.name) or generator.name in RESERVED:
+        raise StudyError(f'A generator cannot be called "{generator.name}": choose small letters, digits and _, and no name of an arm.')
     REGISTRY[generator.name] = generator
     return generator
 
@@ -55,7 +59,8 @@ def known(plugins=()):
         if not path.exists():
             raise StudyError(f'The plugin {path} does not exist: mend the path in "plugins".')
         spec = importlib.util.spec_from_file_location(f'genmix_plugin_{path.stem}', path)
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)      # found by name when its code is read for the cache
+        spec.loader.exec_module(module)
     return dict(sorted(REGISTRY.items(), key=lambda item: item[0] == 'oracle'))     # the ceiling comes last
 
 
@@ -71,6 +76,8 @@ def choose(names, dataset, plugins=()):
     for name in [n for n, g in taking.items() if getattr(g, 'phantoms_only', False) and dataset != 'phantom']:
         say(f'{name} is dropped: it draws fresh phantoms, and this study runs on dataset={dataset}')
         del taking[name]
+    if not taking:
+        raise StudyError(f'No generator is left for dataset={dataset}: name one of {", ".join(every)} in "generators".')
     return taking
 
 
@@ -92,7 +99,7 @@ def generator_source(generator):
         return [generator]
     used = {sys.modules.get(getattr(thing, '__module__', '')) for thing in vars(module).values()}
     own = [m for m in used if m and m.__name__.startswith(f'{__name__}.') and m is not module]
-    return [module, *sorted(own, key=lambda m: m.__name__)]
+    return [module, *sorted(own, key=lambda m: m.__name__), device]
 
 
 def synthetic_set(study, generator, cohort, per_class, params=None, seed=0, fold=0):

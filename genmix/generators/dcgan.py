@@ -231,7 +231,8 @@ class Training:
 
     def step(self, number):
         """One critic and one painter step; returns losses and mean scores."""
-        y = self.rng.integers(0, self.n_classes, self.size // GROUP).repeat(GROUP)
+        group = 1 if self.textbook else GROUP
+        y = self.rng.integers(0, self.n_classes, self.size // group).repeat(group)
         x = self.turn(self.real[rows_of(y, self.labels, self.rng)].to(DEVICE).float() / 127.5 - 1)
         y = torch.from_numpy(y).to(DEVICE)
         painter, critic = self.optimisers
