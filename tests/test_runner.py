@@ -10,7 +10,8 @@ import yaml
 
 from genmix import StudyError
 from genmix import runner
-from genmix.plan import Notebook
+from conftest import ROOT
+from genmix.plan import Notebook, notebooks
 from genmix.runner import claim, execute, read_profile, read_settings, resolve
 from test_plan import notebook
 
@@ -60,6 +61,11 @@ def test_files_that_parameters_name_belong_to_the_run(study, tmp_path, capsys):
     (tmp_path / 'set' / 'new.png').write_text('x')
     claim(study, 'params/p.yaml', {}, {}, [nb])
     assert study.path('params.yaml').read_text() != before and 'have changed' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('profile', sorted((ROOT / 'params').glob('*.yaml')), ids=lambda p: p.stem)
+def test_every_profile_that_ships_is_valid(profile):
+    resolve(read_profile(profile), {}, notebooks(ROOT / 'notebooks', appendices=True))
 
 
 def test_null_where_annotated(every):
