@@ -39,7 +39,7 @@ class Classifier(nn.Module):
         grid, hidden = max(1, min(7, size // 32)), max(1, round(4096 * width))
         net = vgg.VGG(vgg.make_layers(scaled, batch_norm=True), n_classes, init_weights=False)
         net.features[0] = nn.Conv2d(1, scaled[0], 3, padding=1)
-        net.avgpool = nn.AdaptiveAvgPool2d(grid)
+        net.avgpool = nn.Identity() if size // 32 == grid else nn.AdaptiveAvgPool2d(grid)      # the features are that grid already
         net.classifier = nn.Sequential(nn.Linear(scaled[-2] * grid * grid, hidden), nn.ReLU(True), nn.Dropout(dropout),
                                        nn.Linear(hidden, hidden), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(hidden, n_classes))
         for layer in net.modules():      # torchvision's N(0, .01) starves narrow hidden layers; He initialisation scales with width
@@ -83,8 +83,9 @@ def affine_warp(x, rng, zoom=.15, shift=.08):
     move = rng.uniform(-2 * shift, 2 * shift, (2, n))      # the grid spans [-1, 1]
     a, b, c, d, dx, dy = torch.as_tensor(np.stack([cos * flip, -sin, sin * flip, cos, *move]), dtype=x.dtype, device=x.device)[:, :, None, None]
     gy, gx = ((torch.arange(side, dtype=x.dtype, device=x.device) * 2 + 1) / side - 1 for side in (h, w))      # pixel centres
-    gy = gy[:, None]
-    grid = torch.stack([a * gx + b * gy + dx, c * gx + d * gy + dy], -1)      # F.affine_grid by broadcasting: four times faster
+    gy, grid = gy[:, None], x.new_empty(n, h, w, 2)
+    for axis, (p, q, move) in enumerate(((a, b, dx), (c, d, dy))):      # F.affine_grid by broadcasting: several times faster
+        torch.add(p * gx, q * gy, out=grid[..., axis]).add_(move)
     return F.grid_sample(x, grid, padding_mode='reflection', align_corners=False)
 
 

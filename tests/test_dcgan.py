@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from conftest import blobs
 from genmix import StudyError
-from genmix.generators import dcgan
 from genmix.generators.dcgan import DCGAN, Critic, Painter, ResizeConv, TextbookCritic, r1_penalty
 
 
