@@ -41,3 +41,18 @@ def blobs(counts=(20, 10, 15), size=32, per_patient=2, seed=0):
 @pytest.fixture
 def cohort():
     return blobs()
+
+
+@pytest.fixture(scope='session')
+def world():
+    """Training, held-out and fresh phantoms, and a copier: training images turned, shifted by a pixel, under noise."""
+    from genmix.copies import turned
+    from genmix.data import phantom
+    train, heldout, more, fresh = (phantom.draw(name, (n, n, n), seed=seed)
+                                   for name, n, seed in [('cohort', 35, 0), ('dev', 120, 0), ('dev', 100, 1), ('oracle', 100, 0)])
+    rng = np.random.default_rng(0)
+    source = np.concatenate([rng.choice(np.flatnonzero(train.labels == k), 100) for k in range(3)])
+    moved = [np.roll(turned(train.images[[i]])[rng.integers(8), 0], rng.integers(-1, 2, 2), (0, 1)) for i in source]
+    copies = (moved + rng.normal(0, 10, (300, 64, 64))).clip(0, 255).astype(np.uint8)
+    return {'train': train, 'heldout': heldout, 'more': more, 'fresh': fresh, 'source': source,
+            'copies': type(train)(copies, train.labels[source], ['synthetic'] * 300, train.class_names)}

@@ -1,0 +1,152 @@
+"""The generator card: every number of `genmix.quality` and `genmix.copies` beside the same number for held-out real lesions, with intervals."""
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from genmix import StudyError
+from genmix.copies import CELLS, are_authentic, are_copies, cells_of, coarse, coarse_views, ct_of_cells, match
+from genmix.data.cohort import Cohort
+from genmix.quality import AXES, K, axes_of, balls, distances, fid, kernel, mean_distance, mmd2
+
+GROUPS = 10         # left out one by one for an interval
+
+
+def jackknife(statistic, *groups, level=.95):
+    """(value, low, high) of `statistic`, arrays (m,): a call takes one boolean mask a sample, of the rows that stay, and returns (m,).
+
+    groups   one array a sample, the group of each row; each group is left out in turn and the variances of the samples add up.
+    A bootstrap would repeat images, which every statistic of nearest neighbours takes for copies.
+    """
+    everyone = [np.ones(len(group), bool) for group in groups]
+    value, variance, freedom = np.asarray(statistic(*everyone)), 0., 0
+    for i, group in enumerate(groups):
+        names = np.unique(group)
+        left = np.array([statistic(*everyone[:i], group != name, *everyone[i + 1:]) for name in names])
+        variance = variance + (len(names) - 1) / len(names) * ((left - left.mean(0)) ** 2).sum(0)
+        freedom += len(names) - 1
+    half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
+    return value, value - half, value + half
+
+
+def share(flags, level=.95):
+    """(value, low, high) of the share of True: Wilson's interval."""
+    interval = stats.binomtest(int(np.sum(flags)), len(flags)).proportion_ci(level, 'wilson')
+    return float(np.mean(flags)), interval.low, interval.high
+
+
+def dealt(cohort, groups=GROUPS):
+    """Group of each lesion, 0 to groups - 1: a patient's lesions share one, unless there are fewer patients than groups (synthetic: none)."""
+    patients = np.unique(cohort.patients, return_inverse=True)[1]
+    units = patients if patients.max() + 1 >= groups else np.arange(len(cohort))
+    return np.random.default_rng(0).permutation(units.max() + 1)[units] % groups
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A set of lesions as the card sees it.
+
+    features  float32 (n, d)      predicted  labels (n,) that the reference classifier gives them, None where there is none
+    """
+    cohort: Cohort
+    features: np.ndarray
+    predicted: np.ndarray = None
+
+    def __getitem__(self, rows):
+        return Seen(self.cohort[rows], self.features[rows], None if self.predicted is None else self.predicted[rows])
+
+    def of(self, label, n=None):
+        return self[np.flatnonzero(self.cohort.labels == label)[:n]]
+
+
+class Training:
+    """The lesions a generator was trained on, ready for comparison.
+
+    cohort   those lesions      features   of their `turned` images (8, n, d), for a second look for copies; None does without
+    """
+
+    def __init__(self, cohort, features=None):
+        self.views, self.features = coarse_views(cohort.images), features
+        self.spacing, self.cell = match(self.views, self.views[0], own=True), cells_of(self.views)
+
+    def compare(self, seen):
+        """Facts of each image of a Seen set: agrees, relative, relative_features, distance, cell, authentic (whichever can be told)."""
+        found = match(self.views, coarse(seen.cohort.images))
+        facts = {'relative': found.relative, 'distance': found.distance, 'cell': self.cell[found.index],
+                 'authentic': are_authentic(found, self.spacing)}
+        if self.features is not None:
+            facts['relative_features'] = match(self.features, seen.features).relative
+        if seen.predicted is not None:
+            facts['agrees'] = seen.predicted == seen.cohort.labels
+        return facts
+
+
+def card(sets, real, second, training, k=K, d=AXES):
+    """The generator card, a table in the columns of CARD: one row a generator, label (each class, then `all`) and metric.
+
+    sets       {generator: Seen}           real, second   disjoint Seen sets of held-out lesions: `reference` is `second` judged against `real`
+    training   Training on the lesions that the generators learned from
+
+    Within a class all sets and `second` are cut to as many images as the smallest has (column n), since coverage, FID and the like depend
+    on it.  `all` is the mean over the classes (its n their sum), so that the class balance of a set does not count.  low and high enclose
+    95 %: Wilson's interval for shares of images, a jackknife over groups of patients otherwise.  Column d: dimensions of the space.
+    Raises StudyError when a set has fewer than 4 images of a class.
+    """
+    names, rows = real.cohort.class_names, []
+    least = np.min([s.cohort.counts for s in (second, *sets.values())], axis=0)
+    if (scarce := np.minimum(least, real.cohort.counts.to_numpy())).min() < 4:
+        raise StudyError(f'The card needs at least 4 images of each class in every set, but {names[scarce.argmin()]} has {scarce.min()}.')
+    mean, axes = axes_of(real.features, min(d, max(2, least.min() // 4)))
+    for label, name in enumerate(names):
+        facts = lambda seen: (seen, training.compare(seen), (seen.features - mean) @ axes)
+        base = facts(real.of(label))
+        judged = lambda seen: _judged(base, facts(seen.of(label, least[label])), k)
+        reference = judged(second).add_prefix('reference_').rename(columns={'reference_value': 'reference'}).drop(columns='reference_d')
+        rows += [judged(s).join(reference).assign(generator=g, label=name, n=int(least[label])) for g, s in sets.items()]
+    table = pd.concat(rows).rename_axis('metric').reset_index()
+    whole = pd.DataFrame([_over_classes(part) for _, part in table.groupby(['generator', 'metric'], sort=False)])
+    return pd.concat([table, whole], ignore_index=True)[CARD]
+
+
+INF = np.inf
+RANGES = {'precision': (0, 1), 'recall': (0, 1), 'density': (0, INF), 'coverage': (0, 1), 'kid': (-INF, INF), 'fid': (0, INF), 'diversity': (0, INF),
+          'c_t': (-INF, INF)}      # of the metrics with a jackknife interval, in the order in which they are computed
+CARD = ['generator', 'label', 'metric', 'value', 'reference', 'n', 'low', 'high', 'reference_low', 'reference_high', 'd']
+
+
+def _judged(real, synthetic, k):
+    """One set against held-out real lesions of the same class: a table metric -> value, low, high, d."""
+    (r, known, r_axes), (s, facts, s_axes) = real, synthetic
+    copies = {'copy_ratio': 'relative', 'copy_ratio_features': 'relative_features'}
+    flags = {metric: are_copies(known[fact], facts[fact]) for metric, fact in copies.items() if fact in facts}
+    flags |= {metric: facts[fact] for metric, fact in {'class_agreement': 'agrees', 'authenticity': 'authentic'}.items() if fact in facts}
+    rows = {metric: share(flag) for metric, flag in flags.items()}
+    pairs = lambda of, a, b: (of(a, a), of(b, b), of(a, b))
+    products, apart = pairs(kernel, r.features, s.features), pairs(distances, r.features, s.features)
+    spread = distances(s_axes, s_axes)
+
+    def statistic(i, j):
+        cut = lambda rr, ss, rs: (rr[np.ix_(i, i)], ss[np.ix_(j, j)], rs[np.ix_(i, j)])
+        return [*balls(*cut(*apart), k).values(), mmd2(*cut(*products)), fid(r_axes[i], s_axes[j])[0], mean_distance(spread[np.ix_(j, j)]),
+                ct_of_cells(known['distance'][i], known['cell'][i], facts['distance'][j], facts['cell'][j])]
+    value, low, high = jackknife(statistic, dealt(r.cohort), dealt(s.cohort))
+    rows |= dict(zip(RANGES, zip(value, *np.clip([low, high], *zip(*RANGES.values())))))
+    table = pd.DataFrame.from_dict(rows, orient='index', columns=['value', 'low', 'high'])
+    space = {'fid': s_axes.shape[1], 'diversity': s_axes.shape[1], 'copy_ratio': CELLS ** 2, 'authenticity': CELLS ** 2, 'c_t': CELLS ** 2}
+    return table.assign(d=[space.get(metric, s.features.shape[1]) for metric in rows])
+
+
+def _over_classes(part):
+    """The row `all` of one generator and metric: means over the classes, half-widths added in squares."""
+    row = part.iloc[0].to_dict() | {'label': 'all', 'n': part.n.sum()}
+    for value, low, high in (('value', 'low', 'high'), ('reference', 'reference_low', 'reference_high')):
+        row[value] = part[value].mean()
+        row[low] = row[value] - np.sqrt(((part[value] - part[low]) ** 2).sum()) / len(part)
+        row[high] = row[value] + np.sqrt(((part[high] - part[value]) ** 2).sum()) / len(part)
+    return row
+
+
+def agrees(card):
+    """True for each row of a card whose interval meets that of real lesions."""
+    return (card.low <= card.reference_high) & (card.reference_low <= card.high)
