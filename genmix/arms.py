@@ -52,9 +52,10 @@ def choose(names, generators, dropped=()):
     Raises StudyError for an arm that does not exist.
     """
     known = arms_for(generators)
-    for name in [name for name in names if name in arms_for(dropped) and name not in known]:
+    out = [name for name in names if name in arms_for(dropped) and name not in known]
+    for name in out:
         print(f'{name} is dropped: its generator does not take part here')
-        names = [other for other in names if other != name]
+    names = [name for name in names if name not in out]
     if names == ['all']:
         return list(known.values())
     if wrong := [name for name in names if name not in known]:

@@ -50,8 +50,7 @@ def score(y, p):
     n_classes, guess = p.shape[1], p.argmax(1)
     present = np.unique(y)
     confusion = sk.confusion_matrix(y, guess, labels=range(n_classes))
-    values = {(m, 'all'): float(v) for m, v in from_confusion(confusion).items() if not isinstance(m, tuple)}
-    values |= {(m[0], m[1]): float(v) for m, v in from_confusion(confusion).items() if isinstance(m, tuple)}
+    values = {m if isinstance(m, tuple) else (m, 'all'): float(v) for m, v in from_confusion(confusion).items()}
     if len(present) > 1:
         values['macro_auc', 'all'] = float(np.mean([sk.roc_auc_score(y == k, p[:, k]) for k in present]))
     return values
@@ -119,7 +118,7 @@ class Replicates:
 
 
 def weights_of_runs(runs, draws, rng):
-    """Bootstrap weights of runs [(seed, fold), ...]: float (draws, runs), rows sum to 1.
+    """Bootstrap weights of runs [(seed, fold), ...]: float (draws, runs); rows sum to 1 where every seed has every fold, on average otherwise.
 
     Seeds and folds are drawn with replacement.  Drawing a handful again underestimates their variance, so deviations from equal weights are
     widened by sqrt(n / (n - 1)) t(n - 1) / 1.96: the interval of a plain mean over n seeds then has the width of Student's.

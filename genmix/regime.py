@@ -1,6 +1,4 @@
 """How the training regime is chosen: on `dev` phantoms, which the study never tests on."""
-import contextlib
-import io
 from itertools import product
 
 import numpy as np
@@ -16,35 +14,29 @@ from genmix.device import DEVICE
 from genmix.evaluate import score
 from genmix.study import Study, progress
 
-TEST_LESIONS, ORACLE_LESIONS = (800, 500, 800), (600, 600, 600)
+TRAIN_LESIONS, TEST_LESIONS, ORACLE_LESIONS = phantom.COUNTS, (800, 500, 800), (600, 600, 600)
 TEST_SEED, ORACLE_SEED = 1000, 2000      # dev streams of their own, apart from the training cohorts 0, 1, 2, ...
 
 
-def dev_cohort(study, seed, lesions=phantom.COUNTS):
-    """Phantoms of population `dev`, kept in the run: a Cohort."""
-    name = f'dev/seed{seed}'
-    study.stage(name, lambda out: phantom.draw('dev', lesions, seed=seed).save(out), {'seed': seed, 'lesions': list(lesions)}, source=[phantom, ctscan])
-    return Cohort.load(study.path(name))
+def keep_dev_cohort(study, seed, lesions):
+    """Phantoms of population `dev`, kept in the run as stage dev/seed<seed>."""
+    study.stage(f'dev/seed{seed}', lambda out: phantom.draw('dev', lesions, seed=seed).save(out), {'seed': seed, 'lesions': list(lesions)}, source=[phantom, ctscan])
 
 
 def dev_score(run, home, arm, regime, train_fraction, seed, mixture=Mixture(mix='online')):
     """Balanced accuracy on dev lesions of one arm, trained on the training split of dev cohort number `seed`."""
     study = Study(run, home)
-    with contextlib.redirect_stdout(io.StringIO()):        # the stages were said already
-        return _dev_score(study, arm, regime, train_fraction, seed, mixture)
-
-
-def _dev_score(study, arm, regime, train_fraction, seed, mixture):
-    cohort = dev_cohort(study, seed)
+    kept = lambda number: Cohort.load(study.need(f'dev/seed{number}', 'regime'))        # dev_scores made them
+    cohort = kept(seed)
     train = splits.select(cohort, splits.make_splits(cohort, train_fraction=train_fraction, seed=seed), 0, 'train')
     arm = arms_for(['oracle'])[arm]
-    fresh = dev_cohort(study, ORACLE_SEED + seed, ORACLE_LESIONS)
+    fresh = kept(ORACLE_SEED + seed)
     pool = Pool(train.images, train.labels, len(train.class_names), fresh.images, fresh.labels).to(DEVICE)
     torch.manual_seed(seed)
     model = trials.classifier_for(regime, train)
     draws = Draws(arm, pool, mixture, regime.steps, regime.batch_size, seed)
     classify.train(arm, pool, draws, model, regime.lr, regime.weight_decay, seed, regime.input_size)
-    test = dev_cohort(study, TEST_SEED, TEST_LESIONS)
+    test = kept(TEST_SEED)
     return score(test.labels, classify.predict(model, test.images, regime.input_size))['balanced_accuracy', 'all']
 
 
@@ -65,6 +57,6 @@ def measure(study, question, axes, seeds, base, workers=2):
 def dev_scores(study, jobs, workers=2):
     """`dev_score` for many jobs side by side: a list of (arm, regime, train_fraction, seed, mixture) -> float (len(jobs),)."""
     for seed in {TEST_SEED} | {j[3] for j in jobs} | {ORACLE_SEED + j[3] for j in jobs}:
-        dev_cohort(study, seed, TEST_LESIONS if seed == TEST_SEED else ORACLE_LESIONS if seed > TEST_SEED else phantom.COUNTS)
+        keep_dev_cohort(study, seed, TEST_LESIONS if seed == TEST_SEED else ORACLE_LESIONS if seed > TEST_SEED else TRAIN_LESIONS)
     calls = (delayed(dev_score)(study.run, study.home, *job) for job in jobs)
     return np.array(list(progress(Parallel(workers, return_as='generator')(calls), 'dev', len(jobs))))
