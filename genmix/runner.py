@@ -185,7 +185,8 @@ def execute(notebook, params, study):
     print(f'{MARK} {notebook.name} starts', flush=True)
     try:
         papermill.execute_notebook(notebook.path, part, {**params, 'run': study.run}, cwd=str(study.home), progress_bar=False,
-                                   stdout_file=QuietLog(notebook.name), kernel_manager_class=kernel_manager())
+                                   stdout_file=QuietLog(notebook.name), kernel_manager_class=kernel_manager(),
+                                   extra_arguments=['--IPKernelApp.log_level=50'])     # its log only says how it was shut down; errors of cells come as messages
     except PapermillExecutionError as error:
         os.replace(part, failed)
         what = f'{error.ename}: {error.evalue}'.splitlines()[0]

@@ -71,7 +71,8 @@ def test_the_chain_leaves_what_it_promises(finished):
                  'predictions/genmix-dcgan-s1-f0.csv.gz', 'results/metrics.csv', 'results/contrasts.csv', 'results/table.csv', 'results/table.md',
                  'results/table.tex', 'figures/figure1.svg', 'figures/figure3.png', 'timings.csv'):
         assert (run / name).exists(), name
-    assert 'runs/smoke is complete' in done.stdout and not done.stderr.strip()
+    assert 'runs/smoke is complete' in done.stdout
+    assert not done.stderr.strip(), done.stderr
     for nb in plan.notebooks():
         cells = json.loads((run / 'notebooks' / f'{nb.name}.ipynb').read_text())['cells']
         outputs = [o for c in cells for o in c.get('outputs', [])]
