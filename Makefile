@@ -41,11 +41,15 @@ bench: $(ENV) ## measure speed: ratios within one run
 regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes params/regime.csv
 	$(PY) -m genmix.runner A2_regime --run regime --params params/cpu.yaml
 
+base: $(ENV) ## make the small base model again, from photographs (hours on one core; a stopped run goes on where it was)
+	$(PY) -m genmix.base.pretrain
+	$(PY) -m genmix.runner A1_base_model --run base --params params/cpu.yaml
+
 lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra test --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra test --extra ct --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the run folder of RUN
 	rm -rf $(R)
@@ -66,7 +70,7 @@ $(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
 -include $(RULES)
 
 
-.PHONY: help env all study test bench regime lab lock clean FORCE
+.PHONY: help env all study test bench regime base lab lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

@@ -3,10 +3,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
 from scipy import stats
 
 from genmix import StudyError
-from genmix.copies import CELLS, are_authentic, are_copies, cells_of, coarse, coarse_views, ct_of_cells, match
+from genmix.copies import CELLS, are_authentic, are_copies, cells_of, coarse, coarse_views, counting_cells, ct_of_cells, match
 from genmix.data.cohort import Cohort
 from genmix.quality import AXES, K, axes_of, balls, distances, fid, kernel, mean_distance, mmd2
 
@@ -31,15 +32,15 @@ def jackknife(statistic, *groups, level=.95):
 
 
 def share(flags, level=.95):
-    """(value, low, high) of the share of True: Wilson's interval."""
+    """(value, low, high) of the share of True: Wilson's interval, which takes lesions for independent."""
     interval = stats.binomtest(int(np.sum(flags)), len(flags)).proportion_ci(level, 'wilson')
     return float(np.mean(flags)), interval.low, interval.high
 
 
 def dealt(cohort, groups=GROUPS):
-    """Group of each lesion, 0 to groups - 1: a patient's lesions share one, unless there are fewer patients than groups (synthetic: none)."""
+    """Group of each lesion, 0 to groups - 1: a patient's lesions share one, and lesions of no patient (synthetic ones) are dealt singly."""
     patients = np.unique(cohort.patients, return_inverse=True)[1]
-    units = patients if patients.max() + 1 >= groups else np.arange(len(cohort))
+    units = patients if patients.max() else np.arange(len(cohort))
     return np.random.default_rng(0).permutation(units.max() + 1)[units] % groups
 
 
@@ -82,15 +83,17 @@ class Training:
         return facts
 
 
-def card(sets, real, second, training, k=K, d=AXES):
+def card(sets, real, second, training, lessons=None, k=K, d=AXES):
     """The generator card, a table in the columns of CARD: one row a generator, label (each class, then `all`) and metric.
 
     sets       {generator: Seen}           real, second   disjoint Seen sets of held-out lesions: `reference` is `second` judged against `real`
     training   Training on the lesions that the generators learned from
+    lessons    {generator, and `second`: labels that a network taught by this set alone gives to `real`}, for metric tstr
 
     Within a class all sets and `second` are cut to as many images as the smallest has (column n), since coverage, FID and the like depend
-    on it.  `all` is the mean over the classes (its n their sum), so that the class balance of a set does not count.  low and high enclose
-    95 %: Wilson's interval for shares of images, a jackknife over groups of patients otherwise.  Column d: dimensions of the space.
+    on it; n of tstr is the real lesions asked.  `all` is the mean over the classes (its n their sum), so that the class balance of a set
+    does not count.  low and high enclose 95 %: Wilson's interval for shares of images, a jackknife over groups of patients otherwise.
+    Column d: dimensions of the space.
     Raises StudyError when a set has fewer than 4 images of a class.
     """
     names, rows = real.cohort.class_names, []
@@ -98,13 +101,23 @@ def card(sets, real, second, training, k=K, d=AXES):
     if (scarce := np.minimum(least, real.cohort.counts.to_numpy())).min() < 4:
         raise StudyError(f'The card needs at least 4 images of each class in every set, but {names[scarce.argmin()]} has {scarce.min()}.')
     mean, axes = axes_of(real.features, min(d, max(2, least.min() // 4)))
-    for label, name in enumerate(names):
+
+    def of_class(label):
         facts = lambda seen: (seen, training.compare(seen), (seen.features - mean) @ axes)
+        asked, taught = real.cohort.labels == label, lessons or {}
         base = facts(real.of(label))
-        judged = lambda seen: _judged(base, facts(seen.of(label, least[label])), k)
-        reference = judged(second).add_prefix('reference_').rename(columns={'reference_value': 'reference'}).drop(columns='reference_d')
-        rows += [judged(s).join(reference).assign(generator=g, label=name, n=int(least[label])) for g, s in sets.items()]
-    table = pd.concat(rows).rename_axis('metric').reset_index()
+
+        def judged(name, seen):
+            table = _judged(base, facts(seen.of(label, least[label])), k).assign(n=int(least[label]))
+            if name in taught:
+                table.loc['tstr'] = [*share(taught[name][asked] == label), np.nan, int(asked.sum())]
+            return table
+        reference = judged('second', second)[['value', 'low', 'high']].add_prefix('reference_').rename(columns={'reference_value': 'reference'})
+        return [judged(g, s).join(reference).assign(generator=g, label=names[label]) for g, s in sets.items()]
+    for tables in Parallel(cpu_count(), prefer='threads')(delayed(of_class)(label) for label in range(len(names))):
+        rows += tables
+    table = pd.concat(rows).rename_axis('metric').reset_index().dropna(subset=['value', 'reference'])      # C_T of too few lesions
+    table['d'] = table.d.fillna(0).astype(int)
     whole = pd.DataFrame([_over_classes(part) for _, part in table.groupby(['generator', 'metric'], sort=False)])
     return pd.concat([table, whole], ignore_index=True)[CARD]
 
@@ -124,12 +137,12 @@ def _judged(real, synthetic, k):
     rows = {metric: share(flag) for metric, flag in flags.items()}
     pairs = lambda of, a, b: (of(a, a), of(b, b), of(a, b))
     products, apart = pairs(kernel, r.features, s.features), pairs(distances, r.features, s.features)
-    spread = distances(s_axes, s_axes)
+    spread, cells = distances(s_axes, s_axes), counting_cells(known['cell'], facts['cell'])      # of the whole sample, also where a group is left out
 
     def statistic(i, j):
         cut = lambda rr, ss, rs: (rr[np.ix_(i, i)], ss[np.ix_(j, j)], rs[np.ix_(i, j)])
         return [*balls(*cut(*apart), k).values(), mmd2(*cut(*products)), fid(r_axes[i], s_axes[j])[0], mean_distance(spread[np.ix_(j, j)]),
-                ct_of_cells(known['distance'][i], known['cell'][i], facts['distance'][j], facts['cell'][j])]
+                ct_of_cells(known['distance'][i], known['cell'][i], facts['distance'][j], facts['cell'][j], cells)]
     value, low, high = jackknife(statistic, dealt(r.cohort), dealt(s.cohort))
     rows |= dict(zip(RANGES, zip(value, *np.clip([low, high], *zip(*RANGES.values())))))
     table = pd.DataFrame.from_dict(rows, orient='index', columns=['value', 'low', 'high'])
@@ -150,3 +163,32 @@ def _over_classes(part):
 def agrees(card):
     """True for each row of a card whose interval meets that of real lesions."""
     return (card.low <= card.reference_high) & (card.reference_low <= card.high)
+
+
+COPYING = {'copy_ratio': 'copies by pixels', 'copy_ratio_features': 'copies by features', 'authenticity': 'authenticity', 'c_t': 'C_T'}
+
+
+def copying(card):
+    """Rows of a card (of one generator or several) that speak of copies more than real lesions do, beyond both intervals."""
+    worse = np.where(card.metric.isin(['authenticity', 'c_t']), card.high < card.reference_low, card.low > card.reference_high)
+    return card[card.metric.isin(COPYING) & worse]
+
+
+def relative(card):
+    """The columns value, low, high, reference_low and reference_high of a card as shares of `reference`; NaN where real lesions reach 0."""
+    columns = ['value', 'low', 'high', 'reference_low', 'reference_high']
+    return card[columns].div(card.reference.where(card.reference != 0), axis=0)
+
+
+def in_words(card):
+    """One sentence or two for each generator of a card, from its numbers.  tstr comes from one network a set and is not counted."""
+    lines = []
+    for g in card.generator.unique():
+        own = card[(card.generator == g) & (card.metric != 'tstr')]
+        r = relative(card[(card.generator == g) & (card.label == 'all')].set_index('metric')).value
+        taught = f', teaches a classifier {r["tstr"]:.2f} of what they teach' if 'tstr' in r.index else ''
+        found = ', '.join(f'{COPYING[row.metric]} ({row.label})' for row in copying(own).itertuples())
+        lines.append(f'**{g}**: as a share of real lesions {r["class_agreement"]:.2f} right class, {r["diversity"]:.2f} diversity, {r["coverage"]:.2f} coverage{taught}. '
+                     + (f'Nearer to its training lesions than held-out ones are, by {found}. ' if found else 'It cannot be told to copy more than chance. ')
+                     + f'{agrees(own).sum()} of its {len(own)} numbers cannot be told from real lesions.')
+    return lines

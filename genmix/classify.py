@@ -37,7 +37,9 @@ class Classifier(nn.Module):
         super().__init__()
         scaled = [c if c == 'M' else max(1, round(c * width)) for c in CHANNELS]
         grid, hidden = max(1, min(7, size // 32)), max(1, round(4096 * width))
-        net = vgg.VGG(vgg.make_layers(scaled, batch_norm=True), n_classes, init_weights=False)
+        with torch.device('meta'):      # torchvision's layout without its hidden layers, whose 120 million weights take a second to draw
+            net = vgg.VGG(nn.Identity(), n_classes, init_weights=False)
+        net.features = vgg.make_layers(scaled, batch_norm=True)
         net.features[0] = nn.Conv2d(1, scaled[0], 3, padding=1)
         net.avgpool = nn.Identity() if size // 32 == grid else nn.AdaptiveAvgPool2d(grid)      # the features are that grid already
         net.classifier = nn.Sequential(nn.Linear(scaled[-2] * grid * grid, hidden), nn.ReLU(True), nn.Dropout(dropout),

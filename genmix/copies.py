@@ -96,17 +96,22 @@ def cells_of(views, least=30):
     return KMeans(n_cells, n_init=4, random_state=0).fit_predict(views[0])
 
 
-def ct_of_cells(heldout, heldout_cell, synthetic, synthetic_cell, least=20):
-    """`ct_statistic` from distances and cells; a cell counts from `least` images of each kind on."""
-    z, weight = [0.], [0.]
-    for cell in np.unique(heldout_cell):
+def counting_cells(heldout_cell, synthetic_cell, least=20):
+    """Cells with `least` images of each kind or more: only they count."""
+    return [cell for cell in np.unique(heldout_cell) if min((heldout_cell == cell).sum(), (synthetic_cell == cell).sum()) >= least]
+
+
+def ct_of_cells(heldout, heldout_cell, synthetic, synthetic_cell, cells=None):
+    """`ct_statistic` from distances and cells; `cells` count, default: `counting_cells`.  NaN where none does."""
+    z, weight = [], []
+    for cell in counting_cells(heldout_cell, synthetic_cell) if cells is None else cells:
         h, s = heldout[heldout_cell == cell], synthetic[synthetic_cell == cell]
-        if min(len(h), len(s)) >= least:             # Meehan's tau
-            n, m = len(h), len(s)
+        n, m = len(h), len(s)
+        if n and m:
             u = stats.rankdata(np.concatenate([s, h]))[:m].sum() - m * (m + 1) / 2
             z.append((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
             weight.append(n)
-    return float(np.dot(z, weight) / max(1, sum(weight)))
+    return float(np.dot(z, weight) / sum(weight)) if weight else np.nan
 
 
 def nearest_pairs(train, synthetic, n=8):

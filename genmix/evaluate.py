@@ -1,20 +1,21 @@
-"""From predictions to numbers: metrics, intervals over seeds and patients, contrasts between arms.
+"""From predictions to numbers: metrics, and their bootstrap over seeds and patients.
 
 Predictions are the artefact; everything here is recomputed from them.  Vectorised over bootstrap draws: a confusion matrix for each
-seed and patient is weighed, never recounted.
+seed and patient, and what calibration is made of, are weighed, never recounted.
 """
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn import metrics as sk
 
-from genmix import StudyError
+from genmix import StudyError, calibration
+from genmix.contrasts import PRIMARY, corrected_t, spread, two_sided
 
 FILE = re.compile(r'(?P<arm>.+)-s(?P<seed>\d+)-f(?P<fold>\d+)\.csv\.gz')
-PRIMARY = 'balanced_accuracy'
+AUC_DRAWS = 400     # an AUC needs the ranks of all lesions; fewer draws are enough for its interval
 
 
 def class_names(predictions):
@@ -52,7 +53,7 @@ def score(y, p):
     confusion = sk.confusion_matrix(y, guess, labels=range(n_classes))
     values = {m if isinstance(m, tuple) else (m, 'all'): float(v) for m, v in from_confusion(confusion).items()}
     if len(present) > 1:
-        values['macro_auc', 'all'] = float(np.mean([sk.roc_auc_score(y == k, p[:, k]) for k in present]))
+        values['macro_auc', 'all'] = float(weighted_auc(y, p, np.ones((len(y), 1)))[0])
     return values
 
 
@@ -64,11 +65,12 @@ def from_confusion(c, needs=None):
     """
     c = np.asarray(c, float)
     hit, true, guessed, n = np.diagonal(c, axis1=-2, axis2=-1), c.sum(-1), c.sum(-2), c.sum((-2, -1))
-    with np.errstate(invalid='ignore', divide='ignore'):
+    with np.errstate(invalid='ignore', divide='ignore'):          # a draw may hold no lesion of a class, or of a fold: NaN
         sensitivity = hit / true
         specificity = (n[..., None] - true - guessed + hit) / (n[..., None] - true)
         f1 = np.where(true > 0, 2 * hit / (true + guessed), np.nan)
-    out = {'accuracy': hit.sum(-1) / n, 'balanced_accuracy': np.nanmean(sensitivity, -1), 'macro_f1': np.nanmean(f1, -1)}
+        mean = lambda v: np.nansum(v, -1) / np.isfinite(v).sum(-1)
+        out = {'accuracy': hit.sum(-1) / n, 'balanced_accuracy': mean(sensitivity), 'macro_f1': mean(f1)}
     if needs is not None:
         lacking = (needs & (true == 0)).any(-1)
         out = {name: np.where(lacking, np.nan, value) for name, value in out.items()}
@@ -80,12 +82,13 @@ def from_confusion(c, needs=None):
 def metrics_table(predictions, arms):
     """results/metrics.csv: arm, generator, mix, seed, fold, test_set, label, metric, value; one row a number.
 
-    arms  {name: (generator, mix)} for the two descriptive columns
+    arms  {name: (generator, mix)} for the two descriptive columns.  Rows of scaled probabilities appear where `calibration.scale` was used.
     """
     names, rows = class_names(predictions), []
     columns = [f'p_{n}' for n in names]
     for (arm, seed, fold, test_set), part in predictions.groupby(['arm', 'seed', 'fold', 'test_set'], sort=False):
-        for (metric, label), value in score(part.label.to_numpy(), part[columns].to_numpy()).items():
+        found = score(part.label.to_numpy(), part[columns].to_numpy()) | calibration.scores(part, names)
+        for (metric, label), value in found.items():
             label = label if label == 'all' else names[label]
             rows.append((arm, *arms.get(arm, ('', '')), seed, fold, test_set, label, metric, value))
     return pd.DataFrame(rows, columns=['arm', 'generator', 'mix', 'seed', 'fold', 'test_set', 'label', 'metric', 'value'])
@@ -97,12 +100,22 @@ class Replicates:
     for every arm, so that differences are paired.
 
     point  {arm: {metric: float}}    draws  {arm: {metric: (B,)}}    n_seeds, n_patients
+    by_run   {arm: {metric: (runs,)}}    by_fold  {arm: {metric: (folds,)}}, means over seeds
+    ratio    n_test / n_train of the folds, None where the bootstrap is to decide
     """
     point: dict
     draws: dict
     n_seeds: int
     n_patients: int
     n_folds: int = 1
+    by_run: dict = field(default_factory=dict)
+    by_fold: dict = field(default_factory=dict)
+    ratio: float | None = None
+
+    @property
+    def corrected(self):
+        """True where contrasts come from the folds (`contrasts.corrected_t`) rather than from the bootstrap."""
+        return self.n_folds > 1 and self.ratio is not None
 
     def interval(self, arm, metric, level=.95):
         """(mean, low, high) of one arm: percentile interval."""
@@ -111,10 +124,12 @@ class Replicates:
     def contrast(self, a, b, metric=PRIMARY, level=.95):
         """a - b, paired: dict(mean, low, high, p).  `a` and `b` are arms, or lists of arms whose means are compared."""
         take = lambda source, arms: np.mean([source[x][metric] for x in ([arms] if isinstance(arms, str) else arms)], axis=0)
-        difference = take(self.draws, a) - take(self.draws, b)
+        if self.corrected:
+            return corrected_t(take(self.by_fold, a) - take(self.by_fold, b), self.ratio, level)
+        difference, runs = (take(source, a) - take(source, b) for source in (self.draws, self.by_run))
         low, high = spread(difference, level)
         mean = float(take(self.point, a) - take(self.point, b))
-        return {'mean': mean, 'low': low, 'high': high, 'p': two_sided(difference)}
+        return {'mean': mean, 'low': low, 'high': high, 'p': two_sided(runs, difference)}
 
 
 def weights_of_runs(runs, draws, rng):
@@ -135,114 +150,92 @@ def weights_of_runs(runs, draws, rng):
     return both / both.mean(0).sum() if len(runs) < len(seeds) * len(folds) else both
 
 
-def spread(draws, level=.95):
-    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def per_patient(part, who, n_patients, names):
+    """What one run adds up to for each patient: float (n_patients, K * K + ...): confusion counts, then `calibration.sums` of each kind."""
+    y, p, k = part.label.to_numpy(), part[[f'p_{n}' for n in names]].to_numpy(), len(names)
+    counts = np.bincount((who * k + y) * k + p.argmax(1), minlength=n_patients * k * k).reshape(n_patients, k * k)
+    return np.concatenate([counts, *(calibration.sums(y, q, who, n_patients) for _, q, _ in calibration.of_part(part, names))], 1)
 
 
-def two_sided(difference):
-    """Bootstrap p: twice the smaller share of draws on either side of zero, never below 2 / (B + 1)."""
-    difference = difference[~np.isnan(difference)]
-    if not len(difference):
-        return 1.
-    n = len(difference) + 1
-    return float(min(1, 2 * min((difference <= 0).sum() + 1, (difference >= 0).sum() + 1) / n))
+def from_totals(totals, k, needs=None):
+    """{metric: (...)} from columns of `per_patient` summed over patients, (..., K * K + ...)."""
+    values = from_confusion(totals[..., :k * k].reshape(*totals.shape[:-1], k, k), needs)
+    for suffix, start in zip(calibration.KINDS, range(k * k, totals.shape[-1], calibration.WIDTH)):
+        values |= calibration.from_sums(totals[..., start:start + calibration.WIDTH], suffix)
+    return values
 
 
-def bootstrap(predictions, test_set, draws=2000, seed=0):
-    """Replicates for all arms of one test set.
+def weigh(parts, who, weights, names):
+    """Metrics of the runs of one arm, observed {metric: (runs,)} and in each draw {metric: (B, runs)}.
+
+    parts  predictions of each run      who  int (n,) of each run: the patient's number      weights  float (B, patients), how often each was drawn
+    """
+    k, n_patients = len(names), weights.shape[1]
+    sums = np.stack([per_patient(part, w, n_patients, names) for part, w in zip(parts, who)])                  # (runs, patients, M)
+    drawn = (weights @ np.moveaxis(sums, 0, 1).reshape(n_patients, -1).astype(np.float32)).reshape(len(weights), len(parts), -1)
+    totals = sums.sum(1)
+    every = np.concatenate([np.ones((1, n_patients), np.float32), weights[:AUC_DRAWS]]).T.copy()
+    auc = np.stack([weighted_auc(part.label.to_numpy(), part[[f'p_{n}' for n in names]].to_numpy(), every[w]) for part, w in zip(parts, who)], 1)
+    present = totals[:, :k * k].reshape(-1, k, k).sum(-1) > 0
+    return from_totals(totals, k) | {'macro_auc': auc[0]}, from_totals(drawn, k, present) | {'macro_auc': auc[1:]}
+
+
+def bootstrap(predictions, test_set, draws=2000, seed=0, ratio=None):
+    """Replicates for all arms of one test set; `ratio` (n_test / n_train) lets the folds decide contrasts where there are several.
 
     Only seeds (and folds) that every arm has enter, so that arms are paired; each (seed, fold) counts as one run.  Intervals are
-    conditional on the split and on one training of each generator unless folds > 1.
+    conditional on the split and on one training of each generator unless folds > 1; those of scaled probabilities on the temperatures.
     """
     table = predictions[predictions.test_set == test_set]
-    n_classes, arms = len(class_names(table)), list(dict.fromkeys(table.arm))
-    runs = {arm: set(zip(part.seed, part.fold)) for arm, part in table.groupby('arm')}
-    common = sorted(set.intersection(*runs.values()))
+    names, parts = class_names(table), {arm: dict(list(part.groupby(['seed', 'fold']))) for arm, part in table.groupby('arm', sort=False)}
+    common = sorted(set.intersection(*(set(runs) for runs in parts.values())))
     if not common:
         raise StudyError('No classifier seed is common to all arms: run 08_classification to its end.')
     patients = {p: i for i, p in enumerate(table.patient.unique())}
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), draws).astype(np.float32)
     run_weights = weights_of_runs(common, draws, rng)
-    point, replicas = {}, {}
-    for arm in arms:
-        per_patient, auc = [], []
-        for run in common:
-            part = table[(table.arm == arm) & (table.seed == run[0]) & (table.fold == run[1])]
-            y, p, who = part.label.to_numpy(), part[[f'p_{n}' for n in class_names(table)]].to_numpy(), part.patient.map(patients).to_numpy()
-            counts = np.zeros((len(patients), n_classes, n_classes), np.float32)
-            np.add.at(counts, (who, y, p.argmax(1)), 1)
-            per_patient.append(counts)
-            every = np.concatenate([np.ones((1, len(patients)), np.float32), weights[:AUC_DRAWS]])
-            auc.append(weighted_auc(y, p, every[:, who]))
-        counts, auc = np.stack(per_patient), np.stack(auc, 1)                        # (runs, patients, K, K), (1 + draws, runs)
-        observed = from_confusion(counts.sum(1)) | {'macro_auc': auc[0]}
-        drawn = np.einsum('bp,pm->bm', weights, np.moveaxis(counts, 0, 1).reshape(len(patients), -1), optimize=True)
-        drawn = from_confusion(drawn.reshape(draws, len(common), n_classes, n_classes), needs=counts.sum(1).sum(-1) > 0)
-        point[arm] = {m: float(np.mean(v)) for m, v in observed.items()}
-        replicas[arm] = {m: (v * run_weights).sum(1) for m, v in drawn.items()}
-        replicas[arm]['macro_auc'] = (auc[1:] * run_weights[:AUC_DRAWS]).sum(1)
-    return Replicates(point, replicas, len(common), len(patients), len({fold for _, fold in common}))
-
-
-AUC_DRAWS = 400     # an AUC needs the ranks of all lesions; fewer draws are enough for its interval
+    fold_of = np.array([fold for _, fold in common])
+    folds = np.unique(fold_of)
+    result = Replicates({}, {}, len(common), len(patients), len(folds), ratio=ratio)
+    for arm, runs in parts.items():
+        observed, drawn = weigh([runs[r] for r in common], [runs[r].patient.map(patients).to_numpy() for r in common], weights, names)
+        result.point[arm] = {m: float(np.mean(v)) for m, v in observed.items()}
+        result.by_run[arm] = observed
+        result.by_fold[arm] = {m: np.array([v[fold_of == fold].mean() for fold in folds]) for m, v in observed.items()}
+        result.draws[arm] = {m: (v * run_weights[:len(v)]).sum(1) for m, v in drawn.items()}
+        for m in {'ece', 'ece_scaled'} & set(drawn):        # a draw is noisier than the sample, and noise only adds to an ECE: reflected
+            result.draws[arm][m] = (2 * result.point[arm][m] - result.draws[arm][m]).clip(0)
+    return result
 
 
 def weighted_auc(y, p, weights):
-    """Macro one-vs-rest AUC under lesion weights: y int (n,), p (n, K), weights (B, n) -> float (B,); ties count half."""
+    """Macro one-vs-rest AUC under lesion weights: y int (n,), p (n, K), weights (n, B) -> float (B,); ties count half."""
     total = []
     for k in np.unique(y):
-        order = np.argsort(p[:, k], kind='stable')
-        starts = np.flatnonzero(np.diff(p[order, k], prepend=-np.inf))       # first lesion of each group of equal scores
-        positive, w = (y == k)[order], weights[:, order]
-        yes = np.add.reduceat(w * positive, starts, 1)
-        no = np.add.reduceat(w * ~positive, starts, 1)
-        below = np.cumsum(no, 1) - no / 2
+        yes, no = np.flatnonzero(y == k), np.flatnonzero(y != k)
+        no = no[np.argsort(p[no, k], kind='stable')]
+        below = np.concatenate([np.zeros((1, weights.shape[1]), weights.dtype), np.cumsum(weights[no], 0)])      # weight of the lower ones
+        worse, tied = (below[np.searchsorted(p[no, k], p[yes, k], side)] for side in ('left', 'right'))
+        w = weights[yes]
         with np.errstate(invalid='ignore'):
-            total.append((yes * below).sum(1, dtype=np.float64) / (yes.sum(1, dtype=np.float64) * no.sum(1, dtype=np.float64)))
+            total.append(np.einsum('nb,nb->b', w, worse + tied, dtype=np.float64) / (2 * w.sum(0, dtype=np.float64) * below[-1]))
     return np.mean(total, 0)
 
 
-def holm(p):
-    """Holm's step-down adjusted p values, in the order given (Holm 1979)."""
-    p = np.asarray(p, float)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1)
-    return adjusted
-
-
-def verdict(low, high, p, level=.05):
-    """'higher', 'lower' or 'undecided': both the interval and the (adjusted) p must speak."""
-    if p < level and low > 0:
-        return 'higher'
-    return 'lower' if p < level and high < 0 else 'undecided'
-
-
-def contrasts(replicates, pairs, test_set, metric=PRIMARY):
-    """results/contrasts.csv: a, b, metric, mean, low, high, p, n, verdict, test_set, for a family of (a, b) pairs.
-
-    p is Holm-adjusted over the family; n is the number of paired classifier runs.
-    """
-    rows = [{'a': a if isinstance(a, str) else f'mean of {" ".join(a)}', 'b': b if isinstance(b, str) else f'mean of {" ".join(b)}',
-             'metric': metric, **replicates.contrast(a, b, metric)} for a, b in pairs]
-    if not rows:
-        return pd.DataFrame(columns='a b metric mean low high p n verdict test_set'.split())
-    table = pd.DataFrame(rows)
-    table['p'] = holm(table.p)
-    table['n'] = replicates.n_seeds
-    table['verdict'] = [verdict(r.low, r.high, r.p) for r in table.itertuples()]
-    return table.assign(test_set=test_set)
+CALIBRATION = {'ece': 'ECE', 'brier': 'Brier', 'nll': 'NLL', 'ece_scaled': 'ECE scaled', 'brier_scaled': 'Brier scaled', 'nll_scaled': 'NLL scaled'}
+PLAIN = ('brier', 'nll', 'brier_scaled', 'nll_scaled')      # not per cent
 
 
 def results_table(replicates, names):
-    """One row an arm, one column a metric, each 'mean [low, high]' in per cent (AUC too): a DataFrame of text."""
+    """One row an arm, one column a metric, each 'mean [low, high]' in per cent (AUC and ECE too; Brier and NLL plain): a DataFrame of text."""
     columns = {PRIMARY: 'balanced accuracy', 'macro_f1': 'macro F1', 'macro_auc': 'macro AUC', 'accuracy': 'accuracy'}
     columns |= {('sensitivity', k): f'sensitivity {n}' for k, n in enumerate(names)}
     columns |= {('specificity', k): f'specificity {n}' for k, n in enumerate(names)}
-    cell = lambda arm, m: '{:.1f} [{:.1f}, {:.1f}]'.format(*(100 * v for v in replicates.interval(arm, m)))
+    columns |= {m: title for m, title in CALIBRATION.items() if all(m in values for values in replicates.point.values())}
+    within = lambda m, v: max(v, 0) if m in PLAIN else min(max(v, 0), 1)      # two seeds, widened, may point beyond what can be
+    form = lambda m: '{:.3f} [{:.3f}, {:.3f}]' if m in PLAIN else '{:.1%} [{:.1%}, {:.1%}]'
+    cell = lambda arm, m: form(m).format(*(within(m, v) for v in replicates.interval(arm, m))).replace('%', '')
     return pd.DataFrame({title: [cell(arm, m) for arm in replicates.point] for m, title in columns.items()},
                         index=pd.Index(replicates.point, name='arm'))
 
@@ -258,22 +251,14 @@ def confusions(predictions, test_set, arms):
     return found
 
 
-def primary_contrasts(replicates, learned, test_set):
-    """The contrast declared before looking: the mean over the learned generators of GenMix(g) - g, then each g (Holm over these)."""
-    each = contrasts(replicates, [(f'genmix-{g}', g) for g in learned], test_set)
-    if len(learned) < 2:
-        return each
-    mean = contrasts(replicates, [([f'genmix-{g}' for g in learned], list(learned))], test_set)
-    return pd.concat([mean, each], ignore_index=True)
-
-
 def caption(replicates, source, trained_on):
     """What the intervals of a results table mean, in one sentence."""
     one = next(iter(replicates.values()))
     sets = ', '.join(f'{name} of {r.n_patients} patients' for name, r in replicates.items())
     scope = (f'over {one.n_folds} folds with generators trained in each' if one.n_folds > 1
              else 'conditional on one split and one training of each generator')
-    return (f'Per cent, mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and patients ({sets}); {scope}; '
+    scope += f'; contrasts by the corrected resampled t of Nadeau and Bengio (n_test / n_train = {one.ratio:.2f})' if one.corrected else ''
+    return (f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and patients ({sets}); {scope}; '
             f'trained on {trained_on}. Data: {source}.')
 
 
@@ -286,10 +271,3 @@ def write_tables(tables, caption, folder):
     escaped = re.sub(r'([%&#_])', r'\\\1', caption)
     style = whole.iloc[:, :4].style.format_index(escape='latex', axis=0).format_index(escape='latex', axis=1)
     (folder / 'table.tex').write_text(style.to_latex(hrules=True, caption=escaped, label='tab:genmix'))
-
-
-def in_words(table, test_set):
-    """One sentence for each contrast of a test set, computed: what is higher, lower or undecided."""
-    names = {'higher': 'is higher than', 'lower': 'is lower than', 'undecided': 'cannot be told from'}
-    return [f'{r.a} {names[r.verdict]} {r.b}: {100 * r.mean:+.1f} points [{100 * r.low:+.1f}, {100 * r.high:+.1f}], '
-            f'Holm p = {r.p:.3f}, {r.n} runs each, {test_set}' for r in table[table.test_set == test_set].itertuples()]

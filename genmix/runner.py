@@ -5,7 +5,9 @@ The executed notebook appears in runs/<run>/notebooks/ only when every cell succ
 """
 import argparse
 import os
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -156,14 +158,20 @@ class QuietLog:
 
 
 def kernel_manager():
-    """Kernels that talk over sockets in the file system: parallel ones cannot race for a port (papermill#511)."""
+    """Kernels that talk over sockets in a folder of their own: parallel ones cannot race for a port, nor for a name (papermill#511)."""
     from jupyter_client.manager import AsyncKernelManager
-    from jupyter_core.paths import jupyter_runtime_dir
-    short = len(jupyter_runtime_dir()) < 50      # a socket path holds about 100 characters
+    short = os.name == 'posix' and len(tempfile.gettempdir()) < 60      # a socket path holds about 100 characters
 
     class Manager(AsyncKernelManager):
         def __init__(self, **kwargs):
-            super().__init__(**({'transport': 'ipc'} if os.name == 'posix' and short else {}) | kwargs)
+            # without `ip` all kernels would try kernel-ipc-1, -2, ... in the working directory
+            sockets = {'transport': 'ipc', 'ip': os.path.join(tempfile.mkdtemp(prefix='genmix-'), 'kernel')} if short else {}
+            super().__init__(**sockets | kwargs)
+
+        def cleanup_ipc_files(self):
+            super().cleanup_ipc_files()
+            if short:
+                shutil.rmtree(os.path.dirname(self.ip), ignore_errors=True)
     return Manager
 
 
@@ -188,6 +196,10 @@ def execute(notebook, params, study):
                                    stdout_file=QuietLog(notebook.name), kernel_manager_class=kernel_manager(),
                                    extra_arguments=['--IPKernelApp.log_level=50'])     # its log only says how it was shut down; errors of cells come as messages
     except PapermillExecutionError as error:
+        if error.ename == 'NotEnough':
+            os.replace(part, done)
+            print(f'{MARK} {notebook.name} ends early: {error.evalue}', flush=True)
+            return
         os.replace(part, failed)
         what = f'{error.ename}: {error.evalue}'.splitlines()[0]
         raise StudyError(f'{notebook.name}, cell {error.exec_count}: {what}  (open {shown(failed, study)})') from None

@@ -5,6 +5,7 @@ A run is a folder `runs/<name>/`.  Every expensive step is a *stage*: a sub-fold
 """
 import ast
 import fcntl
+import glob
 import hashlib
 import inspect
 import json
@@ -57,11 +58,25 @@ def files_hash(root):
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
+def runs(process):
+    """True while there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 @contextmanager
 def whole(path):
     """Write a file through a temporary name: `path` appears complete, or stays as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f'.{glob.escape(path.name)}.*.part'):       # by a process that was killed while it wrote
+        if not runs(int(left.name.split('.')[-2])):
+            left.unlink(missing_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         yield part
@@ -206,10 +221,11 @@ class Study:
                 part.write_text(f'{lines}{stage},{seconds:.1f}\n')
 
     def figure(self, fig, name):
-        """Save a matplotlib figure as figures/<name>.png and .svg, and return it."""
+        """Save a matplotlib figure, and its alt text inside, as figures/<name>.png and .svg, and return it."""
+        from genmix.plots.style import save     # here, so that a run without figures needs no matplotlib
         for kind in ('png', 'svg'):
             with whole(self.path('figures', f'{name}.{kind}')) as part:
-                fig.savefig(part, format=kind, dpi=150, bbox_inches='tight', metadata={'Date': None} if kind == 'svg' else None)
+                save(fig, part, kind, name)
         return fig
 
 

@@ -157,9 +157,10 @@ def load_classifier(study, arm):
     folder = study.folder / 'classifiers' / arm
     config = json.loads((folder / 'config.json').read_text())
     weights = load_file(folder / 'model.safetensors')
-    model = classify.Classifier(len(weights['net.classifier.6.bias']), config['vgg_width'], config['input_size'])
-    model.load_state_dict(weights)
-    return model.to(classify.DEVICE), config
+    with torch.device('meta'):       # nothing is drawn: all comes from the file
+        model = classify.Classifier(len(weights['net.classifier.6.bias']), config['vgg_width'], config['input_size'])
+    model.load_state_dict(weights, assign=True)
+    return model.to(classify.DEVICE, memory_format=torch.channels_last), config
 
 
 def run_all(study, trials, workers=0):
@@ -177,5 +178,5 @@ def run_all(study, trials, workers=0):
     for old in study.path('predictions', 'x').parent.glob('*-s*-f*.*'):
         if old.name.split('.')[0] not in names:
             old.unlink()
-    study.sign('predictions', {t.name: t.key(study) for t in trials})
+    study.sign('predictions', {t.name: t.key(study) for t in trials} | {'mixture': asdict(trials[0].mixture)})
     return seconds

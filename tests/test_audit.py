@@ -3,11 +3,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from genmix.data import audit, folder
+from genmix import StudyError
+from genmix.data import audit, folder, phantom
 from genmix.data.cohort import Cohort
 
 IQ = Path(__file__).parents[1] / '../shared/data/iq_othnccd'
@@ -112,3 +114,82 @@ def test_ct_slices():
     for changed in (np.roll(some, 1, axis=2), np.stack([recompressed(i) for i in some])):
         again = audit.duplicate_clusters(np.concatenate([some, changed]))
         assert (again[:len(some)] == again[len(some):]).mean() >= 0.98
+
+
+# ---- the whole audit
+
+def table_of(cohort, notes=()):
+    again, table, flagged = audit.examine(cohort, notes)
+    return again, table.set_index('check'), flagged
+
+
+def test_copies_that_disagree_are_left_out_and_patients_who_share_are_joined():
+    images = pictures(9)
+    images[3], images[5], images[7] = images[0], images[1], images[2] + np.uint8(3)
+    cohort = Cohort(images, [0, 1, 0, 1, 0, 1, 1, 0, 1], list('abcdefghi'), ('x', 'y'), 'made')
+    again, table, flagged = table_of(cohort)
+    assert len(again) == 7 and not set(again.ids) & {'L00000', 'L00003'} and '2 with conflicting labels left out' in again.source
+    assert again.patients.tolist() == ['b', 'c', 'e', 'b', 'g', 'c', 'i']
+    assert table['count'][['redundant exact copies', 'copies with conflicting classes', 'images', 'class x']].tolist() == [2, 2, 7, 3]
+    assert set(flagged.id[flagged.check == 'copies with conflicting classes']) == {'L00000', 'L00003'}
+    assert flagged[flagged.id == 'L00003'].patient.tolist() == ['d'] * 2
+
+
+def test_exact_copies_join_patients_in_large_sets_too(monkeypatch):
+    monkeypatch.setattr(audit, 'MANY', 5)
+    images = pictures(8)
+    images[5], images[6] = images[0], images[1] + np.uint8(1)
+    again, table, _ = table_of(Cohort(images, [0, 1, 0, 1, 0, 0, 1, 1], list('abcdefgh'), ('x', 'y')))
+    assert again.patients.tolist() == list('abcdeagh') and table.verdict['near copies'] == 'not verified'
+    assert 'images in near-duplicate clusters' not in table.index
+
+
+def test_nothing_left_is_said():
+    with pytest.raises(StudyError, match='No image is left'):
+        audit.examine(Cohort(np.zeros((4, 32, 32), np.uint8), [0, 1, 0, 1], list('abcd'), ('x', 'y')))
+
+
+def test_a_clean_set_stays_as_it_is():
+    cohort = phantom.draw('dev', (12, 6, 10), 18, 32)
+    again, table, flagged = table_of(cohort, [('a note', 1, 2, 'look', 'of the reader')])
+    assert again.content_hash == cohort.content_hash and table.verdict['a note'] == 'look' and table.verdict['classes'] == 'not verified'
+    counted = table[table.verdict != 'fact'].drop(index=['a note', 'images of patients with several classes'])
+    assert set(counted['count']) == {0, ''} and set(counted.verdict) == {'ok', 'not verified'}
+
+
+def test_flat_clipped_and_outlying_images_are_flagged():
+    images = pictures(12)
+    images[0], images[1, 10:50], images[2] = 77, 0, np.where(images[2] > 128, 255, 0)
+    extra = {'diameter_mm': [10.] * 5 + [11., 12., 9., 8., 10., 12.] + [200.], 'inplane_mm': [.7] * 10 + [.8, 2.], 'spacing_mm': [3.] * 11 + [5.]}
+    cohort = Cohort(images, np.arange(12) % 2, [f'p{i}' for i in range(12)], ('x', 'y'), extra=pd.DataFrame(extra))
+    again, table, flagged = table_of(cohort)
+    found = {check: rows.id.tolist() for check, rows in flagged.groupby('check')}
+    assert found == {'constant images': ['L00000'], 'clipped images': ['L00001', 'L00002'], 'lesion size outliers': ['L00011'], 'pixel spacing outliers': ['L00011']}
+    assert len(again) == 12 and '0.7 to 2, median 0.7 mm' in table.note['pixel spacing outliers']
+
+
+def test_patients_with_several_classes_and_unknown_ones():
+    cohort = Cohort(pictures(6), [0, 1, 0, 1, 0, 1], list('aabcdd'), ('x', 'y'))
+    assert table_of(cohort)[1]['count']['images of patients with several classes'] == 4
+    names, n = audit.as_patients(cohort.images)
+    unknown = table_of(Cohort(cohort.images, cohort.labels, names, ('x', 'y')))[1]
+    assert n == 6 and unknown.verdict[['patients', 'scale and window']].tolist()[-1] == 'not verified' and 'images of patients with several classes' not in unknown.index
+
+
+def test_nearest_pairs():
+    images = pictures(30)
+    images[20], images[11] = np.roll(images[4], 1, axis=1), images[10]
+    cohort = Cohort(images, np.arange(30) % 2, [f'p{i // 2}' for i in range(30)], ('x', 'y'))
+    pairs = audit.nearest_pairs(cohort, 3)      # 10 and 11 are of one patient
+    assert pairs[0][:2] == (4, 20) and pairs[0][2] > .95 > pairs[1][2] and len({k for i, j, _ in pairs for k in (i, j)}) == 6
+    assert audit.nearest_pairs(cohort[:2], 3) == []
+
+
+@pytest.mark.skipif(not IQ.is_dir(), reason='the CT set is not here')
+def test_the_audit_of_real_slices():
+    cohort = folder.load(IQ)
+    again, table, flagged = table_of(cohort)
+    count = table['count']
+    assert again.content_hash == cohort.content_hash and count['redundant exact copies'] == 42 and count['copies with conflicting classes'] == 0
+    assert 850 <= count['images in near-duplicate clusters'] <= 950 and 0 < count['images in clusters of several classes'] <= 20
+    assert count['clipped images'] > 900 and (table.loc['patients'].verdict == 'not verified').any()

@@ -21,6 +21,7 @@ def test_a_copier_is_flagged_and_fresh_phantoms_are_not(world):
     views, heldout, copies, fresh = coarse_views(world['train'].images), *(coarse(world[w].images) for w in ('heldout', 'copies', 'fresh'))
     assert copy_ratio(views, heldout, copies) > .95 and copy_ratio(views, heldout, fresh) < .05
     assert authenticity(views, copies) < .05 and authenticity(views, fresh) > .5
+    assert np.isnan(ct_statistic(views, heldout[:9], copies[:9]))          # too few a cell: nothing is said, least of all 0
     assert ct_statistic(views, heldout, copies) < -10 and abs(ct_statistic(views, heldout, fresh)) < 3
 
 

@@ -15,6 +15,14 @@ def test_phantom_cohort_is_made_once_and_split(study):
     assert not (who[0] & who[1] or who[0] & who[2] or who[1] & who[2])
 
 
+def test_every_cohort_is_audited(study):
+    cohort, _ = data.make_cohort(study, lesions=(9, 6, 9), patients=12, image_size=32)
+    found, flagged = data.audit_tables(study)
+    assert found.columns.tolist() == ['check', 'count', 'of', 'verdict', 'note'] and flagged.columns.tolist() == ['id', 'patient', 'class', 'check']
+    count = found.set_index('check')['count']
+    assert count['images'] == '24' and count['class cyst'] == '9' and set(flagged.id) <= set(cohort.ids)
+
+
 def test_the_populations_never_meet(study):
     cohort, _ = data.make_cohort(study, lesions=(9, 6, 9), patients=12, image_size=32)
     population = data.population(study, (9, 6, 9))
@@ -40,7 +48,7 @@ def test_a_folder_that_changes_is_read_again(study, tmp_path):
         assert third.patients[0].startswith(patient)
 
 
-@pytest.mark.parametrize('given, word', [({'dataset': 'dicom'}, 'dataset is "dicom"'), ({'image_size': 50}, 'image_size is 50'), ({'dataset': 'folder'}, 'needs data_dir'),
+@pytest.mark.parametrize('given, word', [({'dataset': 'dicom'}, 'dataset is "dicom".*ct, medmnist'), ({'dataset': 'ct'}, 'dataset=ct needs data_dir.*lesions.csv'), ({'dataset': 'medmnist'}, 'needs medmnist_flag'), ({'image_size': 50}, 'image_size is 50'), ({'dataset': 'folder'}, 'needs data_dir'),
                                          ({'dataset': 'folder', 'data_dir': 'nowhere'}, 'nowhere')])
 def test_errors(study, given, word):
     with pytest.raises(StudyError, match=word):

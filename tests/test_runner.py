@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from genmix import StudyError
 from genmix import runner
 from conftest import ROOT
 from genmix.plan import Notebook, notebooks
+from genmix.study import Study
 from genmix.runner import claim, execute, read_profile, read_settings, resolve
 from test_plan import notebook
 
@@ -159,3 +161,32 @@ def test_kill_leaves_no_executed_notebook(project, tmp_path):
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     assert not (folder / '01_a.ipynb').exists()
+
+
+def test_a_notebook_whose_question_cannot_be_answered_ends_early_and_the_study_goes_on(project, capsys):
+    book = Notebook(notebook(project / '05_small.ipynb', [("run = ''", 'parameters'), ("from genmix import NotEnough\nraise NotEnough('The audit needs more.')",)]))
+    execute(book, {}, Study('few', project))
+    assert '05_small ends early: The audit needs more.' in capsys.readouterr().out
+    assert (project / 'runs/few/notebooks/05_small.ipynb').exists() and not list((project / 'runs/few/notebooks').glob('*failed*'))
+
+
+def test_kernels_that_start_together_have_sockets_of_their_own(tmp_path, monkeypatch):
+    """Two at once must not find the same free name: one of them would never answer."""
+    import asyncio
+
+    async def together():
+        managers = [runner.kernel_manager()(kernel_name='python3') for _ in range(2)]
+        await asyncio.gather(*(m.start_kernel() for m in managers))
+        folders = [Path(m.ip).parent for m in managers]
+        clients = [m.client() for m in managers]
+        for client in clients:
+            client.start_channels()
+            await client.wait_for_ready(timeout=60)
+            client.stop_channels()
+        for m in managers:
+            await m.shutdown_kernel(now=True)
+        return folders
+
+    monkeypatch.chdir(tmp_path)
+    folders = asyncio.run(together())
+    assert folders[0] != folders[1] and not any(f.exists() for f in folders) and not list(tmp_path.iterdir())

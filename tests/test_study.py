@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -140,3 +141,13 @@ def test_home_is_found_from_below(project, monkeypatch):
     (project / 'notebooks').mkdir()
     monkeypatch.chdir(project / 'notebooks')
     assert module.home() == project and json.dumps(str(Study('s').folder)) == json.dumps(str(project / 'runs' / 's'))
+
+
+def test_what_a_killed_process_left_of_a_file_goes_when_the_file_is_written_again(tmp_path):
+    dead = subprocess.Popen(['true'])
+    dead.wait()
+    (tmp_path / f'.a.txt.{dead.pid}.part').write_text('half')
+    (tmp_path / f'.a.txt.{os.getppid()}.part').write_text('of another that is still writing')
+    with whole(tmp_path / 'a.txt') as part:
+        part.write_text('done')
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f'.a.txt.{os.getppid()}.part', 'a.txt']

@@ -3,7 +3,6 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from genmix import StudyError
 
@@ -34,6 +33,25 @@ def make_splits(cohort, n_folds=5, folds=1, train_fraction=1.0, seed=0):
         train = ~table.patient.isin(test)
         keep = _first_patients(table[train], train_fraction, seed)
         table[f'fold{k}'] = np.select([~train, table.patient.isin(keep)], ['test', 'train'], 'unused')
+    return table
+
+
+def official_splits(cohort, train_fraction=1.0, seed=0):
+    """The split that a set was published with, in the form of `make_splits`, fold0 alone.
+
+    cohort.extra.official is 'train', 'val' or 'test'.  The test part stays as it is; `val` is unused; so is whatever shares a
+    patient (a cluster of near copies) with the test part: those images would be learned from and asked for.
+    Raises StudyError when a class is then missing from training or test.
+    """
+    table = pd.DataFrame({'id': cohort.ids, 'patient': cohort.patients, 'label': cohort.labels})
+    part = cohort.extra.official.to_numpy()
+    test = part == 'test'
+    train = (part == 'train') & ~np.isin(cohort.patients, cohort.patients[test])
+    for k, name in enumerate(cohort.class_names):
+        if not (table.label[train] == k).any() or not (table.label[test] == k).any():
+            raise StudyError(f'Class "{name}" is missing from the official training or test part: choose folds=2 or more, which deals patients anew.')
+    keep = table.patient.isin(_first_patients(table[train], train_fraction, seed)).to_numpy()
+    table['fold0'] = np.select([test, train & keep], ['test', 'train'], 'unused')
     return table
 
 
@@ -70,6 +88,7 @@ def _check(cohort, n_folds, folds, train_fraction):
 
 def _deal(table, parts, random):
     """int (n,): which of `parts` each lesion falls into, patients whole, classes in proportion."""
+    from sklearn.model_selection import StratifiedGroupKFold        # slow to import, and processes that read volumes need it not
     part = np.empty(len(table), int)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)        # of a class rarer than the parts, which is handled here

@@ -19,7 +19,9 @@ from genmix.data.cohort import Cohort
 from genmix.study import say
 
 REGISTRY = {}
-RESERVED = ('all', 'none', 'classical', 'oversample', 'mixup', 'genmix')
+# names of arms, of sets that a generator's would stand beside, and of figures and stages that carry a generator's name
+RESERVED = ('all', 'none', 'classical', 'oversample', 'mixup', 'genmix', 'real', 'second', 'many', 'train', 'training', 'held-out', 'common', 'views',
+            'copier', 'stuck', 'compared', 'judges', 'nearest')
 
 
 class Generator(Protocol):
@@ -46,7 +48,7 @@ class Generator(Protocol):
 def register(generator):
     """Class decorator: makes a generator known under its `name`.  StudyError for a name that an arm has or could be taken for."""
     if not re.fullmatch('[a-z][a-z0-9_]*', generator.name) or generator.name in RESERVED:
-        raise StudyError(f'A generator cannot be called "{generator.name}": choose small letters, digits and _, and no name of an arm.')
+        raise StudyError(f'A generator cannot be called "{generator.name}": choose small letters, digits and _, and no name that the study itself uses.')
     REGISTRY[generator.name] = generator
     return generator
 
@@ -97,7 +99,7 @@ def generator_source(generator):
     module = sys.modules.get(generator.__module__)
     if not getattr(module, '__file__', None):
         return [generator]
-    used = {sys.modules.get(getattr(thing, '__module__', '')) for thing in vars(module).values()}
+    used = {sys.modules.get(getattr(thing, '__module__', getattr(thing, '__name__', ''))) for thing in vars(module).values()}
     own = [m for m in used if m and m.__name__.startswith(f'{__name__}.') and m is not module]
     return [module, *sorted(own, key=lambda m: m.__name__), device]
 
@@ -159,3 +161,8 @@ def within_class_spread(images, labels, cells=16):
     n, side = len(images), images.shape[1] // cells
     coarse = images.reshape(n, cells, side, cells, side).mean((2, 4), dtype=np.float64)
     return {int(k): float(coarse[labels == k].std(0).mean()) for k in np.unique(labels)}
+
+
+def as_bytes(x):
+    """Images (n, 1, H, W) in [-1, 1] as uint8 (n, H, W)."""
+    return (x[:, 0].float().clamp(-1, 1) * 127.5 + 127.5).round().byte().cpu().numpy()

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from genmix import StudyError
 from genmix.device import DEVICE, autocast, seed_all
-from genmix.generators import register, within_class_spread
+from genmix.generators import as_bytes, register, within_class_spread
 from genmix.generators.augment import disturb, turn
 from genmix.mixing import rows_of
 from genmix.study import progress
@@ -197,11 +197,6 @@ class DCGAN:
             torch.manual_seed(seed)
             z = torch.randn(n, self.painter.z_dim).to(DEVICE)
             return as_bytes(torch.cat([self.painter(part, torch.full((len(part),), label, device=DEVICE)) for part in z.split(256)]))
-
-
-def as_bytes(x):
-    """Images (n, 1, H, W) in [-1, 1] as uint8 (n, H, W)."""
-    return (x[:, 0].float().clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8).cpu().numpy()
 
 
 class Training:
