@@ -157,8 +157,12 @@ class QuietLog:
         pass
 
 
-def kernel_manager():
-    """Kernels that talk over sockets in a folder of their own: parallel ones cannot race for a port, nor for a name (papermill#511)."""
+def kernel_manager(log):
+    """Kernels that talk over sockets in a folder of their own: parallel ones cannot race for a port, nor for a name (papermill#511).
+
+    What the kernel process itself says on stderr goes to the open file `log`: errors of cells come as messages, and the rest is
+    how it was shut down (now and then "Task was destroyed but it is pending!"), or the last words of one that crashed.
+    """
     from jupyter_client.manager import AsyncKernelManager
     short = os.name == 'posix' and len(tempfile.gettempdir()) < 60      # a socket path holds about 100 characters
 
@@ -167,6 +171,9 @@ def kernel_manager():
             # without `ip` all kernels would try kernel-ipc-1, -2, ... in the working directory
             sockets = {'transport': 'ipc', 'ip': os.path.join(tempfile.mkdtemp(prefix='genmix-'), 'kernel')} if short else {}
             super().__init__(**sockets | kwargs)
+
+        async def _async_launch_kernel(self, kernel_cmd, **kw):
+            await super()._async_launch_kernel(kernel_cmd, **kw | {'stderr': log})
 
         def cleanup_ipc_files(self):
             super().cleanup_ipc_files()
@@ -188,16 +195,18 @@ def execute(notebook, params, study):
     logging.getLogger('papermill').setLevel(logging.ERROR)     # its own reading of the parameters cell is looser than genmix.plan's
     from papermill.exceptions import PapermillExecutionError
     done = study.path('notebooks', f'{notebook.name}.ipynb')
-    part, failed = done.with_name(f'.{notebook.name}.part.ipynb'), done.with_name(f'{notebook.name}.failed.ipynb')
+    part, failed, log = (done.with_name(name.format(notebook.name)) for name in ('.{}.part.ipynb', '{}.failed.ipynb', '{}.kernel.log'))
     start = time.time()
     print(f'{MARK} {notebook.name} starts', flush=True)
     try:
-        papermill.execute_notebook(notebook.path, part, {**params, 'run': study.run}, cwd=str(study.home), progress_bar=False,
-                                   stdout_file=QuietLog(notebook.name), kernel_manager_class=kernel_manager(),
-                                   extra_arguments=['--IPKernelApp.log_level=50'])     # its log only says how it was shut down; errors of cells come as messages
+        with open(log, 'wb') as said:
+            papermill.execute_notebook(notebook.path, part, {**params, 'run': study.run}, cwd=str(study.home), progress_bar=False,
+                                       stdout_file=QuietLog(notebook.name), kernel_manager_class=kernel_manager(said),
+                                       extra_arguments=['--IPKernelApp.log_level=50'])     # of its log only what is critical
     except PapermillExecutionError as error:
         if error.ename == 'NotEnough':
             os.replace(part, done)
+            log.unlink()
             print(f'{MARK} {notebook.name} ends early: {error.evalue}', flush=True)
             return
         os.replace(part, failed)
@@ -210,6 +219,7 @@ def execute(notebook, params, study):
         raise StudyError(f'{notebook.name}: {type(error).__name__}: {what}  (open {shown(failed, study)})') from None
     os.replace(part, done)
     failed.unlink(missing_ok=True)
+    log.unlink()
     study.note_time(f'notebook {notebook.name}', time.time() - start)
     print(f'{MARK} {notebook.name} done in {time.time() - start:.0f} s', flush=True)
 

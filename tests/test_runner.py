@@ -129,6 +129,18 @@ def test_a_dead_kernel_is_one_sentence(study, tmp_path):
         execute(nb, {}, study)
 
 
+def test_what_a_kernel_process_says_is_kept_only_where_it_failed(study, tmp_path, capfd):
+    shout = "import atexit, os, sys\natexit.register(lambda: print('Task was destroyed', file=sys.__stderr__))"
+    for body, log in ((shout, False), (shout + "\nraise ValueError('x')", True)):
+        nb = Notebook(notebook(tmp_path / '06_f.ipynb', [("run = ''", 'parameters'), (body,)]))
+        try:
+            execute(nb, {}, study)
+        except StudyError:
+            pass
+        assert study.path('notebooks', '06_f.kernel.log').exists() == log
+    assert 'destroyed' not in capfd.readouterr().err and 'destroyed' in study.path('notebooks', '06_f.kernel.log').read_text()
+
+
 def test_quiet_log_passes_marked_lines_only(capsys):
     log = runner.QuietLog('02_b')
     log.write('a table\n▸ dcgan: 1 of 2\n')
@@ -175,7 +187,7 @@ def test_kernels_that_start_together_have_sockets_of_their_own(tmp_path, monkeyp
     import asyncio
 
     async def together():
-        managers = [runner.kernel_manager()(kernel_name='python3') for _ in range(2)]
+        managers = [runner.kernel_manager(subprocess.DEVNULL)(kernel_name='python3') for _ in range(2)]
         await asyncio.gather(*(m.start_kernel() for m in managers))
         folders = [Path(m.ip).parent for m in managers]
         clients = [m.client() for m in managers]
