@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from conftest import ROOT
 from genmix import StudyError, base
-from genmix.base import captions, networks, photographs, pretrain, scenes
+from genmix.base import captions, denoising, networks, photographs, pretrain, scenes
 from genmix.base.loop import Loop
 
 TINY = pretrain.Settings(packages=('scikit-learn',), crops=40, scenes=20, captions=2, autoencoder_steps=4, autoencoder_batch=4, steps=4, batch_size=4, every=2,
@@ -153,9 +153,8 @@ def test_a_killed_loop_ends_where_a_straight_one_does(tmp_path):
 def test_min_snr_weighs_clear_steps_less():
     noise = networks.make_noise()
     assert noise.alphas_cumprod[-1] < 1e-6, 'zero terminal SNR'
-    unet = lambda x, t, h: type('Out', (), {'sample': torch.zeros_like(x)})
-    loss = lambda gamma: pretrain.denoising_loss(unet, lambda w: (w,), noise, torch.randn(64, 4, 8, 8, generator=torch.Generator().manual_seed(0)),
-                                                 torch.zeros(64, 3), gamma, torch.Generator().manual_seed(1))
+    loss = lambda gamma: denoising.denoising_loss(lambda x, t: torch.zeros_like(x), noise, torch.randn(64, 4, 8, 8, generator=torch.Generator().manual_seed(0)),
+                                                  torch.Generator().manual_seed(1), gamma)
     assert .5 < loss(0.) < 2 and 0 < loss(1.) < loss(5.) < loss(0.)
 
 

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from genmix import StudyError
 from genmix.device import DEVICE
-from genmix.study import say, whole
+from genmix.study import progress, say, whole
 
-WARMUP, LAST = 100, .02        # steps until the full learning rate; share of it that is left at the end (cosine between)
+WARMUP, LAST = 100, .02        # steps until the full learning rate, a tenth of all at most; share of it that is left at the end (cosine between)
 
 
 class Loop:
@@ -24,17 +24,20 @@ class Loop:
     networks  {name: module}, already with their initial weights
     key       says what is trained with which settings: a checkpoint of another key is refused
     keep      of the running average in each step, at most; less in the first steps
+    peers     an accelerate.Accelerator when several processes train together: gradients are averaged over them, the first one writes
+
+    Only parameters that require a gradient are trained, averaged and kept in checkpoints.
 
     All randomness of a step comes from a generator seeded by (seed, step), so nothing else need be remembered.
     """
 
-    def __init__(self, folder, networks, steps, lr, seed, key, keep=.999, every=500):
-        self.folder, self.steps, self.lr, self.seed, self.key, self.keep, self.every = Path(folder), steps, lr, seed, key, keep, every
+    def __init__(self, folder, networks, steps, lr, seed, key, keep=.999, every=500, peers=None):
+        self.folder, self.steps, self.lr, self.seed, self.key, self.keep, self.every, self.peers = Path(folder), steps, lr, seed, key, keep, every, peers
         self.folder.mkdir(parents=True, exist_ok=True)
         self.networks = {name: net.to(DEVICE).train() for name, net in networks.items()}
-        self.parameters = {f'{name}.{k}': p for name, net in networks.items() for k, p in net.named_parameters()}
+        self.parameters = {f'{name}.{k}': p for name, net in networks.items() for k, p in net.named_parameters() if p.requires_grad}
         self.averages = {name: copy.deepcopy(net).eval().requires_grad_(False) for name, net in networks.items()}
-        self.means = {f'{name}.{k}': p for name, net in self.averages.items() for k, p in net.named_parameters()}
+        self.means = {key: p for name, net in self.averages.items() for k, p in net.named_parameters() if (key := f'{name}.{k}') in self.parameters}
         self.optimiser = torch.optim.AdamW(self.parameters.values(), lr, betas=(.9, .99), weight_decay=1e-4, fused=True)
         self.step, self.log = 0, []
         if self.file.exists():
@@ -44,21 +47,28 @@ class Loop:
     def file(self):
         return self.folder / 'checkpoint.safetensors'
 
-    def run(self, loss_of, label, on_checkpoint=None):
-        """Train to the end: `loss_of(generator)` is the loss of a fresh batch.  Returns the networks with averaged weights."""
+    @property
+    def first(self):
+        """True in the process that writes."""
+        return self.peers is None or self.peers.is_main_process
+
+    def run(self, loss_of, label, on_checkpoint=None, moments=None):
+        """Train to the end: `loss_of(generator)` is the loss of a fresh batch.  Returns the networks with averaged weights.
+
+        on_checkpoint   called with ({name: averaged network}, step) at each checkpoint, or at the steps `moments`
+        """
         start, since, losses = time.time(), self.step, []
-        for self.step in range(self.step + 1, self.steps + 1):
+        for self.step in progress(range(self.step + 1, self.steps + 1), label):
             losses.append(self.one_step(loss_of))
             if self.step % max(self.every // 5, 1) == 0 or self.step == self.steps:
                 self.log.append({'step': self.step, 'loss': torch.stack(losses).mean().item(), 'lr': self.rate(),
                                  'steps_per_second': (self.step - since) / (time.time() - start)})
                 losses = []
-            if self.step % self.every == 0 or self.step == self.steps:
+            due = self.step % self.every == 0 or self.step == self.steps
+            if due and self.first:
                 self.save()
-                now = self.log[-1]
-                say(f'{label}: step {self.step} of {self.steps}, loss {now["loss"]:.4f}, {now["steps_per_second"]:.2f} steps a second')
-                if on_checkpoint:
-                    on_checkpoint(self.averages, self.step)
+            if on_checkpoint and self.first and (due if moments is None else self.step in moments):
+                on_checkpoint(self.averages, self.step)
         return self.averages
 
     def one_step(self, loss_of):
@@ -68,6 +78,8 @@ class Loop:
             group['lr'] = self.rate()
         self.optimiser.zero_grad()
         loss.backward()
+        for p in self.parameters.values() if self.peers else ():
+            p.grad = self.peers.reduce(p.grad, 'mean')
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.)
         self.optimiser.step()
         with torch.no_grad():
@@ -77,7 +89,7 @@ class Loop:
     def rate(self):
         """Learning rate of this step."""
         cosine = .5 + .5 * math.cos(math.pi * self.step / self.steps)
-        return self.lr * min(1, self.step / WARMUP) * (LAST + (1 - LAST) * cosine)
+        return self.lr * min(1, self.step / min(WARMUP, max(1, self.steps // 10))) * (LAST + (1 - LAST) * cosine)
 
     def save(self):
         tensors = {}

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from genmix import StudyError
 from genmix.base import WEIGHTS, captions, networks, photographs, scenes
+from genmix.base.denoising import denoising_loss
 from genmix.base.modelcard import export, save_sheet
 from genmix.base.loop import Loop
 from genmix.base.networks import Size
@@ -167,25 +168,11 @@ def train_denoiser(variant, autoencoder, images, texts, settings, folder):
         rows = torch.randint(len(latents), (settings.batch_size,), generator=generator)
         words = ids[rows, torch.randint(ids.shape[1], (len(rows),), generator=generator)]
         words[torch.rand(len(rows), generator=generator) < settings.dropped] = empty
-        return denoising_loss(unet, text_encoder, noise, latents[rows].float(), words, settings.min_snr, generator)
+        predict = lambda x, t: unet(x, t, text_encoder(words.to(DEVICE))[0]).sample
+        return denoising_loss(predict, noise, latents[rows].float(), generator, settings.min_snr)
 
     made = lambda nets: networks.make_pipeline(autoencoder, nets['unet'], nets['text_encoder'], tokenizer)
     return made(loop.run(loss_of, variant, lambda nets, step: save_sheet(made(nets), folder / variant / 'sheets' / f'{step:06}.png')))
-
-
-def denoising_loss(unet, text_encoder, noise, latents, words, min_snr, generator):
-    """Mean squared error of the predicted velocity (Salimans & Ho 2022), or with min-SNR weights (Hang et al. 2023, for v: min(snr, gamma) / (snr + 1))."""
-    n = len(latents)
-    epsilon = torch.randn(latents.shape, generator=generator)
-    t = torch.randint(noise.config.num_train_timesteps, (n,), generator=generator)
-    noisy, velocity = (f(latents, epsilon, t).to(DEVICE) for f in (noise.add_noise, noise.get_velocity))
-    with autocast():
-        predicted = unet(noisy, t.to(DEVICE), text_encoder(words.to(DEVICE))[0]).sample
-    error = (predicted.float() - velocity).square().mean((1, 2, 3))
-    if min_snr:
-        snr = (noise.alphas_cumprod[t] / (1 - noise.alphas_cumprod[t])).to(DEVICE)
-        error = error * snr.clamp(max=min_snr) / (snr + 1)
-    return error.mean()
 
 
 def tokens(tokenizer, texts):

@@ -1,0 +1,129 @@
+"""The pretrained models that fine-tuning starts from, behind one door: latents in, a prediction for lesions of a class out.
+
+`natural` and `mixed` are the small base of this package (genmix.base).  Anything else is the name of a repository of the Hugging Face Hub, or a
+folder in its layout, with a StableDiffusionPipeline, told the class in words, or a DiTPipeline, told it by a label of ImageNet.
+"""
+import torch
+import torch.nn.functional as F
+
+from genmix import StudyError, base as bases
+from genmix.base import denoising, networks
+from genmix.device import DEVICE
+
+PROMPT = 'a picture of a {}'
+
+
+class Base:
+    """A pretrained latent diffusion model whose `net` is to be fine-tuned on classes 0 to K - 1; label K means no class, for guidance.
+
+    net, autoencoder   modules of diffusers      side   of its images [px]      shape   of its latents (C, h, w)
+    schedule           DDPMScheduler of its training
+    """
+
+    def __init__(self, net, pipeline):
+        self.net, self.autoencoder = net, pipeline.vae
+        self.schedule = training_schedule(pipeline.scheduler)
+        self.sampler = denoising.sampler(self.schedule)
+        size = net.config.sample_size
+        self.shape = (net.config.in_channels, size, size)
+        self.side = size * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+
+    def guided(self, net, labels, guidance):
+        """predict(x, t) with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): none + guidance * (class - none); 1 needs no second pass."""
+        if guidance == 1:
+            return lambda x, t: self.predict(net, x, t, labels)
+        both = torch.cat([labels, torch.full_like(labels, self.none)])
+
+        def predict(x, t):
+            of_class, of_none = self.predict(net, torch.cat([x, x]), torch.cat([t, t]), both).float().chunk(2)
+            return of_none + guidance * (of_class - of_none)
+        return predict
+
+    def encode(self, images):
+        """uint8 (n, H, W) -> latents float32, by way of the side it was trained at."""
+        return networks.encode(self.autoencoder, resized(images, self.side))
+
+    def decode(self, latents, side):
+        """Latents -> uint8 (n, side, side)."""
+        return resized(networks.decode(self.autoencoder, latents), side)
+
+
+class Words(Base):
+    """A U-Net that reads: each class is the encoding of a prompt, computed once by the frozen text encoder."""
+
+    def __init__(self, pipeline, names, prompts=()):
+        super().__init__(pipeline.unet, pipeline)
+        self.prompts = [*(prompts or (PROMPT.format(name) for name in names)), '']
+        if len(self.prompts) != len(names) + 1:
+            raise StudyError(f'{len(prompts)} prompts for {len(names)} classes: give one for each of {", ".join(names)}.')
+        self.none = len(names)
+        self.conditions = encoded(pipeline, self.prompts)
+
+    def predict(self, net, x, t, labels):
+        return net(x, t, self.conditions[labels]).sample
+
+
+class Labels(Base):
+    """A transformer that knows ImageNet's labels (DiT, Peebles & Xie 2023): class k begins as its label k, the class "none" as its own."""
+
+    def __init__(self, pipeline, names, prompts=()):
+        super().__init__(pipeline.transformer, pipeline)
+        if prompts:
+            raise StudyError('This base is told labels, not words: leave "prompts" empty.')
+        self.none = self.net.config.num_embeds_ada_norm       # the row that training left for "no label"
+        for module in self.net.modules():
+            if hasattr(module, 'dropout_prob'):
+                module.dropout_prob = 0.                      # labels are dropped by the training, not by the network
+
+    def predict(self, net, x, t, labels):
+        return net(x, t, class_labels=labels).sample[:, :self.shape[0]]      # the rest are variances
+
+
+def open_base(base, names, prompts=(), revision=None):
+    """The Base called `base` for classes `names`: Words or Labels.  StudyError where it cannot be had, or is of another kind."""
+    if base in bases.VARIANTS:
+        return Words(bases.load(base), names, prompts)
+    pipeline = from_hub(base, revision)
+    kinds = {'StableDiffusionPipeline': Words, 'DiTPipeline': Labels}
+    if type(pipeline).__name__ not in kinds:
+        raise StudyError(f'"{base}" is a {type(pipeline).__name__}: choose a {" or a ".join(kinds)}, or one of {", ".join(bases.VARIANTS)}.')
+    pipeline.vae.requires_grad_(False)
+    return kinds[type(pipeline).__name__](pipeline.to(DEVICE), names, prompts)
+
+
+def from_hub(name, revision=None):
+    """The pipeline of a repository or folder, safetensors only.  StudyError with the command that brings it when it cannot be loaded."""
+    from diffusers import DiffusionPipeline
+    extras = {'safety_checker': None, 'requires_safety_checker': False}
+    try:
+        with networks.quietly():
+            try:
+                pipeline = DiffusionPipeline.from_pretrained(name, revision=revision, use_safetensors=True, **extras)
+            except (TypeError, ValueError):
+                pipeline = DiffusionPipeline.from_pretrained(name, revision=revision, use_safetensors=True)
+    except (OSError, ValueError, ConnectionError) as error:
+        raise StudyError(f'The base "{name}" (parameter "base") could not be loaded ({type(error).__name__}): where the network is closed, run '
+                         f'`hf download {name}` on a machine that has it and give the folder, or choose "natural" or "mixed".') from None
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def training_schedule(scheduler):
+    """The noise schedule of a pipeline as a DDPMScheduler, whatever it is sampled with."""
+    from diffusers import DDPMScheduler
+    return DDPMScheduler.from_config(scheduler.config)
+
+
+@torch.no_grad()
+def encoded(pipeline, prompts):
+    """What the text encoder makes of each prompt: float32 (n, tokens, d)."""
+    ids = pipeline.tokenizer(list(prompts), padding='max_length', truncation=True, max_length=pipeline.tokenizer.model_max_length, return_tensors='pt').input_ids
+    return pipeline.text_encoder(ids.to(DEVICE))[0].float()
+
+
+def resized(images, side):
+    """uint8 (n, H, W) -> (n, side, side), antialiased; the images themselves where they have that side."""
+    if images.shape[-1] == side:
+        return images
+    x = F.interpolate(torch.as_tensor(images)[:, None].float(), (side, side), mode='bicubic', antialias=True)
+    return x[:, 0].round().clamp(0, 255).byte().numpy()

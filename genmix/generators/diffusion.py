@@ -1,0 +1,201 @@
+"""A pretrained latent diffusion model, fine-tuned on the lesions of a training split, each class under a condition of its own.
+
+By default the small base of this package; by parameter a model of the Hugging Face Hub (denoisers.py), whole or through low-rank adapters (Hu et al. 2021,
+arXiv 2106.09685), on one process or several.  Only the denoiser learns: latents and conditions are computed once.
+"""
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genmix import base as bases
+from genmix.base import denoising, loop, networks
+from genmix.copies import turned
+from genmix.device import DEVICE, seed_all
+from genmix.generators import denoisers, grain as grains, peers, register
+from genmix.limits import check
+from genmix.study import whole
+
+BATCH = 64             # images sampled at a time
+
+
+@register
+class Diffusion:
+    """A fine-tuned denoiser.  `fit` trains, `sample` draws; weights are those of the running average."""
+    name, notebook = 'diffusion', '05_diffusion'
+
+    def __init__(self, base, net, config, grain=None):
+        self.base, self.net, self.config, self.grain = base, net.eval(), config, grain
+
+    @staticmethod
+    def stands_on(params):
+        """What a fit depends on beside its parameters and the lesions: the files of the base."""
+        base = params.get('base', 'natural')
+        return [json.dumps(bases.card(base)['sha256'], sort_keys=True)] if base in bases.VARIANTS else []
+
+    @classmethod
+    def fit(cls, cohort, out_dir, base='natural', revision=None, prompts=(), steps=500, batch_size=32, lr=1e-3, min_snr=0., dropped=.1, ema=.99, guidance=1.,
+            sampling_steps=12, grain=True, turns=True, scratch=False, lora_rank=0, checkpointing=False, film=8, moments=7, processes=1, seed=0,
+            checkpoint_every=100):
+        """Fine-tune on `cohort`, classes drawn alike; writes weights, config.json, grain.safetensors, train_log.csv and film.npy.
+
+        base, revision   `natural`, `mixed`, or a repository or folder of diffusers and its revision
+        prompts          what is said for each class, for a base that reads; () says "a picture of a <class>"
+        dropped          share of labels that training leaves out, so that `guidance` has something to compare with
+        guidance, sampling_steps, grain     how `sample` draws
+        turns            train on all eight symmetries of each lesion
+        scratch          begin with fresh weights: the control
+        lora_rank        of adapters on the attention layers; 0 trains every weight
+        checkpointing    recompute activations to save memory
+        film, moments    film.npy uint8 (moments, K, film, H, W): samples from the same noise at the steps in config.json, the base's own first
+        processes        that share each batch; equal numbers, up to rounding, whatever their count
+        checkpoint_every steps between checkpoints in `out_dir`; a training begun again there goes on from the last one
+
+        Raises StudyError for values that cannot be and for a base that cannot be had.
+        """
+        params = {k: v for k, v in locals().items() if k not in ('cls', 'cohort', 'out_dir')}
+        check(**params)
+        out_dir = Path(out_dir)
+        if processes > 1 and not peers.launched():
+            return cls.load(peers.launch(processes, cohort, out_dir, params))
+        peer = peers.accelerator()
+        seed_all(seed)
+        model = cls(*opened(base, revision, prompts, cohort.class_names, scratch, lora_rank), {
+            'base': base, 'revision': revision, 'prompts': list(prompts), 'classes': cohort.class_names, 'side': cohort.images.shape[1], 'lora_rank': lora_rank,
+            'guidance': guidance, 'sampling_steps': sampling_steps, 'moments': moments_of(steps, moments)})
+        if checkpointing:
+            model.net.enable_gradient_checkpointing()
+        frames = Film(out_dir, film)
+        run = loop.Loop(out_dir / 'training', {'denoiser': model.net}, steps, lr, seed, key='', keep=ema, every=checkpoint_every, peers=peer)
+        at = lambda nets, step: frames.keep(model.averaged(nets['denoiser']), step)
+        if run.first and not run.step:
+            at(run.averages, 0)
+        averages = run.run(model.loss(cohort, batch_size, dropped, min_snr, turns, peer), f'diffusion{" from scratch" * scratch}', at, model.config['moments'])
+        model = model.averaged(averages['denoiser'])
+        if run.first:
+            model.finish(cohort, out_dir, frames, grain)
+        return model
+
+    def averaged(self, net):
+        return Diffusion(self.base, net, self.config, self.grain)
+
+    def loss(self, cohort, batch_size, dropped, min_snr, turns, peer):
+        """loss_of(generator) of a fresh batch for Loop: latents computed once, all symmetries of each lesion, classes drawn alike."""
+        views = turned(cohort.images) if turns else cohort.images[None]
+        latents = torch.stack([self.base.encode(np.ascontiguousarray(view)) for view in views]).half()
+        order = torch.as_tensor(np.argsort(cohort.labels, kind='stable'))
+        counts = torch.as_tensor(np.bincount(cohort.labels, minlength=len(cohort.class_names)))
+        part = slice(None) if peer is None else slice(peer.process_index, None, peer.num_processes)
+
+        def loss_of(generator):
+            uniform = lambda: torch.rand(batch_size, generator=generator)
+            labels = torch.randint(len(counts), (batch_size,), generator=generator)
+            rows = order[(counts.cumsum(0) - counts)[labels] + (uniform() * counts[labels]).long()]
+            x = latents[(uniform() * len(latents)).long(), rows].float()
+            told = torch.where(uniform() < dropped, self.base.none, labels)[part].to(DEVICE)
+            return denoising.denoising_loss(lambda noisy, t: self.base.predict(self.net, noisy, t, told), self.base.schedule, x, generator, min_snr, part)
+        return loss_of
+
+    def finish(self, cohort, out_dir, frames, grain):
+        """Write what `load` reads, and what the notebook shows."""
+        film = frames.gathered(self.config['moments'])
+        if grain:
+            self.grain = grains.Grain.measured(cohort.images, cohort.labels, film[-1])
+            self.grain.save(out_dir / 'grain.safetensors')
+        save_net(self.net, out_dir / 'denoiser', self.config['lora_rank'])
+        (out_dir / 'config.json').write_text(json.dumps(self.config))
+        (out_dir / 'training' / 'log.csv').rename(out_dir / 'train_log.csv')
+        np.save(out_dir / 'film.npy', film)
+        shutil.rmtree(out_dir / 'training')
+        frames.clear()
+
+    @classmethod
+    def load(cls, folder):
+        folder = Path(folder)
+        config = json.loads((folder / 'config.json').read_text())
+        base, net = opened(config['base'], config['revision'], config['prompts'], config['classes'], False, config['lora_rank'])
+        read_net(net, folder / 'denoiser', config['lora_rank'])
+        grain = folder / 'grain.safetensors'
+        return cls(base, net.to(DEVICE), config, grains.Grain.load(grain) if grain.exists() else None)
+
+    def sample(self, label, n, seed, guidance=None, steps=None, grain=True):
+        """uint8 (n, H, W); `guidance`, `steps` and `grain` other than those it was trained to be sampled with, for a look."""
+        noise = torch.randn((n, *self.base.shape), generator=torch.Generator().manual_seed(seed))
+        images = self.painted(noise, label, guidance, steps)
+        return self.grain(images, label, seed) if grain and self.grain else images
+
+    @torch.no_grad()
+    def painted(self, noise, label, guidance=None, steps=None):
+        """What becomes of noise float (n, C, h, w) under a class, without grain: uint8 (n, H, W)."""
+        guidance, steps = self.config['guidance'] if guidance is None else guidance, steps or self.config['sampling_steps']
+        parts = []
+        for part in noise.split(BATCH):
+            labels = torch.full((len(part),), label, device=DEVICE)
+            latents = denoising.draw(self.base.guided(self.net, labels, guidance), self.base.sampler, part, steps)
+            parts.append(self.base.decode(latents, self.config['side']))
+        return np.concatenate(parts)
+
+
+def opened(base, revision, prompts, names, scratch, lora_rank):
+    """(Base, its denoiser ready for training): with fresh weights, with adapters, or as it is."""
+    found = denoisers.open_base(base, names, prompts, revision)
+    net = type(found.net).from_config(found.net.config) if scratch else found.net
+    if isinstance(found, denoisers.Words):
+        networks.plain_attention(net)
+    if lora_rank:
+        from peft import LoraConfig, inject_adapter_in_model
+        net.requires_grad_(False)
+        net = inject_adapter_in_model(LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=['to_q', 'to_k', 'to_v', 'to_out.0']), net)
+    return found, net
+
+
+def save_net(net, folder, lora_rank):
+    """The denoiser in the layout of diffusers, or its adapters alone."""
+    folder.mkdir(exist_ok=True)
+    if not lora_rank:
+        with networks.quietly():
+            return net.save_pretrained(folder)
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+    save_file({k: v.contiguous() for k, v in get_peft_model_state_dict(net).items()}, folder / 'adapters.safetensors')
+
+
+def read_net(net, folder, lora_rank):
+    """Fill a denoiser with the weights, or adapters, that `save_net` left."""
+    from safetensors.torch import load_file
+    if lora_rank:
+        from peft import set_peft_model_state_dict
+        set_peft_model_state_dict(net, load_file(folder / 'adapters.safetensors'))
+    else:
+        net.load_state_dict(load_file(folder / 'diffusion_pytorch_model.safetensors'))
+
+
+def moments_of(steps, n):
+    """Steps at which Figure 2 looks: 0, then n - 1 that grow by a constant factor to the last."""
+    return sorted({0, *np.geomspace(max(1, steps / 64), steps, n - 1).round().astype(int).tolist()})
+
+
+class Film:
+    """Samples of every class from the same noise, kept moment by moment, so that a killed training loses none."""
+
+    def __init__(self, folder, n):
+        self.folder, self.n = folder, n
+
+    def file(self, step):
+        return self.folder / f'film-{step}.npy'
+
+    def keep(self, model, step):
+        noise = torch.randn((self.n, *model.base.shape), generator=torch.Generator().manual_seed(0))
+        frame = np.stack([model.painted(noise, k) for k in range(len(model.config['classes']))])
+        with whole(self.file(step)) as part, open(part, 'wb') as out:
+            np.save(out, frame)
+
+    def gathered(self, moments):
+        """uint8 (moments, K, n, H, W)."""
+        return np.stack([np.load(self.file(step)) for step in moments])
+
+    def clear(self):
+        for file in self.folder.glob('film-*.npy'):
+            file.unlink()
