@@ -36,7 +36,7 @@ test: $(ENV) ## run the tests
 	$(PY) -m pytest
 
 bench: $(ENV) ## measure speed: ratios within one run
-	$(PY) -m pytest tests/bench --benchmark-only
+	$(PY) -m pytest tests/bench --benchmark-only -n 0
 
 regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes params/regime.csv
 	$(PY) -m genmix.runner A2_regime --run regime --params params/cpu.yaml

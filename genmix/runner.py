@@ -4,6 +4,7 @@ papermill only warns of a parameter that no notebook knows; here it is an error 
 The executed notebook appears in runs/<run>/notebooks/ only when every cell succeeded; a failed one is kept as NAME.failed.ipynb.
 """
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -224,6 +225,27 @@ def execute(notebook, params, study):
     print(f'{MARK} {notebook.name} done in {time.time() - start:.0f} s', flush=True)
 
 
+def left_out(notebook, params):
+    """Name of the generator that `notebook` trains, when this run's parameter `generators` leaves it out; else ''."""
+    chosen = {name for own in params.values() for name in own.get('generators', ())}
+    made = [stage.split('/')[1] for stage in notebook.makes if stage.startswith('generators/')]
+    return '' if not chosen or 'all' in chosen or chosen & set(made) else ''.join(made[:1])
+
+
+def skip(notebook, generator, study):
+    """Leave the notebook unexecuted, with a line on top that says why, and stubs of its stages, so that make finds nothing to do."""
+    why = f'{notebook.name} is skipped: {generator} is not among the generators of this run'
+    content = json.loads(json.dumps(notebook.content))
+    content['cells'].insert(0, {'cell_type': 'markdown', 'id': 'skipped', 'metadata': {}, 'source': f'*{why}.*'})
+    for stage in notebook.makes:
+        if not study.key(stage):
+            with whole(study.path(stage, 'provenance.json')) as part:
+                part.write_text(json.dumps({'stage': stage, 'skipped': why}))
+    with whole(study.path('notebooks', f'{notebook.name}.ipynb')) as part:
+        part.write_text(json.dumps(content, indent=1))
+    print(f'{MARK} {why}', flush=True)
+
+
 def shown(path, study):
     return path.relative_to(study.home)
 
@@ -254,7 +276,10 @@ def main(argv=None):
         params = claim(study, args.params, profile, settings, every)
         for nb in every if not args.check else []:
             if nb.name in args.notebooks or (args.all and not nb.optional and is_stale(nb, every, study)):
-                execute(nb, params[nb.name], study)
+                if generator := left_out(nb, params):
+                    skip(nb, generator, study)
+                else:
+                    execute(nb, params[nb.name], study)
     except (StudyError, PlanError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

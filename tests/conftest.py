@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')        # before numpy and torch: the tests run as the notebooks do
@@ -56,3 +58,22 @@ def world():
     copies = (moved + rng.normal(0, 10, (300, 64, 64))).clip(0, 255).astype(np.uint8)
     return {'train': train, 'heldout': heldout, 'more': more, 'fresh': fresh, 'source': source,
             'copies': type(train)(copies, train.labels[source], ['synthetic'] * 300, train.class_names)}
+
+
+def make(folder, *words, **kwargs):
+    """Run make in `folder` with the Python of these tests."""
+    env = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_HEADLESS')} | {'PYTHONPATH': str(folder)}
+    return subprocess.run(['make', '--no-print-directory', f'PY={sys.executable}', 'ENV=', f'PYTHON={sys.executable}', *words], cwd=folder, env=env,
+                          capture_output=True, text=True, **kwargs)
+
+
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory):
+    """A copy of the project as a user would clone it."""
+    folder = tmp_path_factory.mktemp('clone') / 'genmix-study'
+    folder.mkdir()
+    for name in ('genmix', 'notebooks', 'params'):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+    for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
+        shutil.copy(ROOT / name, folder / name)
+    return folder

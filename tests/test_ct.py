@@ -16,10 +16,9 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
-from conftest import ROOT
+from conftest import ROOT, make
 from genmix import StudyError, data
 from genmix.data import ct, ct_read, ct_table, ct_write, phantom
-from test_notebooks import clone, make     # noqa: F401  (clone is a fixture)
 
 COUNTS, PATIENTS = (6, 4, 5), 9
 
@@ -927,7 +926,7 @@ WORDS = ['Zimmermannova', 'Hildegard', '19470311', 'ACC99887766', 'MRN5551234567
 
 
 @pytest.mark.smoke
-def test_a_whole_run_on_dicom_names_nobody(clone, tmp_path):    # noqa: F811
+def test_a_whole_run_on_dicom_names_nobody(clone, tmp_path):
     """`make all` on DICOM whose headers, table and folder names carry identifiers: not one of them is in any file of the run."""
     folder = tmp_path / 'ct'
     truth = ct_write.write(folder, (9, 7, 8), 16, 'dicom', **PLANTED)

@@ -2,17 +2,13 @@
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import ROOT, SHARED
+from conftest import ROOT, make
 from genmix import plan
 
 TOY = '''
@@ -28,25 +24,6 @@ class Toy:
     def load(cls, folder): return cls(np.load(folder / 'm.npy'))
     def sample(self, label, n, seed): return (self.means[label] + np.random.default_rng(seed).normal(0, 9, (n, 1, 1))).clip(0, 255).astype(np.uint8)
 '''
-
-
-def make(folder, *words, **kwargs):
-    """Run make in `folder` with the Python of these tests."""
-    env = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_HEADLESS')} | {'PYTHONPATH': str(folder)}
-    return subprocess.run(['make', '--no-print-directory', f'PY={sys.executable}', 'ENV=', f'PYTHON={sys.executable}', *words], cwd=folder, env=env,
-                          capture_output=True, text=True, **kwargs)
-
-
-@pytest.fixture(scope='module')
-def clone(tmp_path_factory):
-    """A copy of the project as a user would clone it."""
-    folder = tmp_path_factory.mktemp('clone') / 'genmix-study'
-    folder.mkdir()
-    for name in ('genmix', 'notebooks', 'params'):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
-    for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
-        shutil.copy(ROOT / name, folder / name)
-    return folder
 
 
 @pytest.fixture(scope='module')
@@ -130,42 +107,16 @@ def test_another_set_is_refused_and_a_bad_one_is_named(finished):
 
 
 @pytest.mark.smoke
-def test_killed_anywhere_it_completes(clone):
-    """kill -9 of the whole process group at several moments; then one `make all` gives the whole study."""
-    command = ['make', '--no-print-directory', f'PY={sys.executable}', 'ENV=', f'PYTHON={sys.executable}', 'all', 'PROFILE=smoke', 'RUN=killed',
-               'SET=generators=[dcgan] arms=[none,genmix-dcgan]']
-    env = os.environ | {'PYTHONPATH': str(clone)}
-    for seconds in (6, 11):
-        child = subprocess.Popen(command, cwd=clone, env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    done = make(clone, 'all', 'PROFILE=smoke', 'RUN=killed')
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert np.load(clone / 'runs' / 'killed' / 'mixed' / 'dcgan' / 'images.npy').shape == (60, 32, 32)
-    assert (clone / 'runs' / 'killed' / 'results' / 'table.md').exists()
-    assert not list((clone / 'runs' / 'killed').rglob('*.part*'))
-
-
-@pytest.mark.smoke
-def test_without_make(clone):
-    env = os.environ | {'PYTHONPATH': str(clone)}
-    call = [sys.executable, '-m', 'genmix.runner', '--all', '--params', 'params/smoke.yaml', '--run', 'plain', '--set', 'generators=[oracle]', 'arms=[none,oracle]', 'seeds=1']
-    done = subprocess.run(call, cwd=clone, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert 'starts' not in subprocess.run(call, cwd=clone, env=env, capture_output=True, text=True).stdout
-
-
-@pytest.mark.smoke
-@pytest.mark.skipif(not (SHARED / 'iq_othnccd').exists(), reason='the developers\' real CT slices are not on this machine')
-def test_real_ct_slices_run_to_the_results_page(clone):
-    done = make(clone, 'all', 'PROFILE=smoke', 'RUN=iq', f'SET=dataset=folder data_dir={SHARED}/iq_othnccd train_fraction=0.3 seeds=1 arms=[none,genmix-dcgan,dcgan]')
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert 'oracle is dropped' in done.stdout
-    assert 'starts' not in make(clone, 'all', 'PROFILE=smoke', 'RUN=iq').stdout
-    metrics = pd.read_csv(clone / 'runs' / 'iq' / 'results' / 'metrics.csv')
-    assert set(metrics.test_set) == {'holdout'} and 'genmix-dcgan' in set(metrics.arm)
-    assert 'near-duplicate' in (clone / 'runs' / 'iq' / 'results' / 'table.md').read_text()
+def test_without_make(finished):
+    """The runner alone knows what is stale: nothing at first, then what was removed and what stands on it."""
+    clone, _ = finished
+    call = [sys.executable, '-m', 'genmix.runner', '--all', '--params', 'params/smoke.yaml', '--run', 'smoke']
+    run = lambda: subprocess.run(call, cwd=clone, env=os.environ | {'PYTHONPATH': str(clone)}, capture_output=True, text=True)
+    assert 'starts' not in run().stdout
+    (clone / 'runs/smoke/notebooks/07_genmix.ipynb').unlink()
+    again = run()
+    assert again.returncode == 0 and re.findall(r'▸ (\w+) starts', again.stdout) == ['07_genmix'], again.stdout + again.stderr
+    assert 'mixed/dcgan: kept' in again.stdout
 
 
 def test_committed_notebooks_are_clean():

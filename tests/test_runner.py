@@ -202,3 +202,21 @@ def test_kernels_that_start_together_have_sockets_of_their_own(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     folders = asyncio.run(together())
     assert folders[0] != folders[1] and not any(f.exists() for f in folders) and not list(tmp_path.iterdir())
+
+
+def test_a_generator_that_is_left_out_is_not_trained(project, capsys):
+    books = project / 'notebooks'
+    books.mkdir()
+    for name, body, makes in (('02_a', 'raise ValueError', ['generators/a', 'synthetic/a']), ('03_b', '1 + 1', ['generators/b', 'synthetic/b']),
+                              ('07_mix', '2 + 2', [])):
+        content = json.loads(notebook(books / f'{name}.ipynb', [("run = ''" + "\ngenerators = ['all']" * (name == '07_mix'), 'parameters'), (body,)]).read_text())
+        content['metadata']['genmix'] = {'needs': [], 'makes': makes}
+        (books / f'{name}.ipynb').write_text(json.dumps(content))
+    every = notebooks(books)
+    study = Study('r', project)
+    chosen = {'02_a': {}, '03_b': {}, '07_mix': {'generators': ['b']}}
+    assert [runner.left_out(nb, chosen) for nb in every] == ['a', '', '']
+    assert not any(runner.left_out(nb, {'07_mix': {'generators': ['all']}}) or runner.left_out(nb, {}) for nb in every)
+    runner.skip(every[0], 'a', study)
+    assert '02_a is skipped: a is not among the generators' in capsys.readouterr().out
+    assert study.path('notebooks/02_a.ipynb').exists() and study.path('synthetic/a/provenance.json').exists() and not study.key('synthetic/a')

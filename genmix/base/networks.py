@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 
-from genmix.base.captions import LENGTH, make_tokenizer
+from genmix.base.captions import LENGTH
 from genmix.device import DEVICE, autocast
 
 

@@ -27,7 +27,8 @@ RESERVED = ('all', 'none', 'classical', 'oversample', 'mixup', 'genmix', 'real',
 class Generator(Protocol):
     """Learns from a cohort, samples lesions of a class.
 
-    `phantoms_only` marks one that cannot run on real data; `notebook` names the notebook that trains it, '' for none of its own.
+    `phantoms_only` marks one that cannot run on real data; `notebook` names the notebook that trains it, '' for none of its own;
+    `stands_on(params)`, where there is one, gives hashes of files that a fit depends on.
     """
     name: str
     phantoms_only: bool = False
@@ -89,18 +90,19 @@ def stage_name(kind, name, fold=0):
 
 def trained(study, generator, cohort, params=None, fold=0):
     """The generator, fitted with `params` on `cohort` in stage generators/<name> unless that stands already."""
+    stands_on = getattr(generator, 'stands_on', lambda params: [])       # files beside code and lesions, such as pretrained weights
     folder = study.stage(stage_name('generators', generator.name, fold), lambda out: generator.fit(cohort, out, **(params or {})),
-                         params or {}, [cohort.content_hash], generator_source(generator))
+                         params or {}, [cohort.content_hash, *stands_on(params or {})], generator_source(generator))
     return generator.load(folder)
 
 
 def generator_source(generator):
-    """The code that a generator stands on: its module and the modules of this folder that it imports, or the class made on the fly."""
+    """The code that a generator stands on: its module and those of this folder and of genmix.base that it imports, or the class made on the fly."""
     module = sys.modules.get(generator.__module__)
     if not getattr(module, '__file__', None):
         return [generator]
     used = {sys.modules.get(getattr(thing, '__module__', getattr(thing, '__name__', ''))) for thing in vars(module).values()}
-    own = [m for m in used if m and m.__name__.startswith(f'{__name__}.') and m is not module]
+    own = [m for m in used if m and m.__name__.startswith((f'{__name__}.', 'genmix.base.')) and m is not module]
     return [module, *sorted(own, key=lambda m: m.__name__), device]
 
 
