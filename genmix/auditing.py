@@ -62,6 +62,14 @@ def _halves(study):
     return {'real': held[halves[0]], 'second': held[halves[1]], 'many': cohort[role == 'train']}
 
 
+def lookout(train, dataset, per_class, seed=705):
+    """Lesions to tune sampling against: fresh phantoms of population `dev`, `per_class` each; on other data the training lesions, with a line."""
+    if dataset == 'phantom':
+        return phantom.draw('dev', [per_class] * len(phantom.CLASS_NAMES), image_size=train.images.shape[1], seed=seed)
+    say('samples are compared with the training lesions: held-out ones are for the audit')
+    return first(train, per_class)
+
+
 def look(study, sets, train, held, network='efficientnet_lite0', reference_steps=800, lesson_steps=200):
     """What the card needs: (judge, {name: Seen}, Training, {name: labels a network taught by that set gives to `real`}).
 

@@ -21,7 +21,7 @@ POSITIVE = ('alpha', 'lr', 'steps', 'batch_size', 'seeds', 'width', 'z_dim', 'vg
 NOT_NEGATIVE = ('seed', 'textbook_steps', 'r1_gamma', 'weight_decay', 'workers', 'margin_mm', 'smallest_mm', 'path_length', 'psi',
                 'min_snr', 'guidance', 'lora_rank')
 SHARES = ('mixed_share', 'tail', 'train_fraction', 'style_mixing', 'ada_target', 'beta1', 'dropped', 'ema')
-AT_LEAST = {'image_size': 32, 'input_size': 32, 'n_folds': 2, 'real_lesions': 8, 'moments': 2}
+AT_LEAST = {'image_size': 32, 'input_size': 32, 'n_folds': 2, 'real_lesions': 8, 'moments': 3}
 
 
 def check(**values):

@@ -70,6 +70,32 @@ def test_adapters_begin_as_the_base_and_leave_its_weights(kind, request, cohort)
         assert torch.allclose(found.predict(net.eval(), x, t, labels), plain.predict(plain.net.eval(), x, t, labels), atol=1e-6)
 
 
+def test_the_fast_loss_is_the_plain_one(reader, cohort, monkeypatch):
+    """Cached latents and conditions, attention written out: in fp32 the same losses as encoding image and prompt in each step."""
+    from diffusers import StableDiffusionPipeline
+    from diffusers.models.attention_processor import AttnProcessor2_0
+    exact = lambda enabled=None: torch.autocast('cpu', enabled=False)
+    for module in (denoising, networks):
+        monkeypatch.setattr(module, 'autocast', exact)
+    base, net = diffusion.opened(reader, None, (), cohort.class_names, False, 0)
+    monkeypatch.setattr(torch.Tensor, 'half', lambda x: x)        # latents are kept in half precision
+    loss_of = Diffusion(base, net, {}).loss(cohort, 6, 0., 0., False, None)
+    plain = StableDiffusionPipeline.from_pretrained(reader)
+    plain.unet.set_attn_processor(AttnProcessor2_0())
+    for seed in range(4):
+        ours, generator = loss_of(torch.Generator().manual_seed(seed)).item(), torch.Generator().manual_seed(seed)
+        labels = torch.randint(3, (6,), generator=generator)
+        of_class = [np.flatnonzero(cohort.labels == k) for k in range(3)]
+        rows = [of_class[k][int(u * len(of_class[k]))] for k, u in zip(labels.tolist(), torch.rand(6, generator=generator).tolist())]
+        torch.rand(12, generator=generator)                       # the symmetry and the dropped label
+        latents = plain.vae.encode(networks.as_input(denoisers.resized(cohort.images[rows], 16))).latent_dist.mean
+        said = [denoisers.PROMPT.format(cohort.class_names[k]) for k in labels.tolist()]
+        words = plain.text_encoder(plain.tokenizer(said, padding='max_length', return_tensors='pt').input_ids)[0]
+        noise, t = torch.randn(latents.shape, generator=generator), torch.randint(1000, (6,), generator=generator)
+        v = plain.unet(base.schedule.add_noise(latents, noise, t), t, words).sample
+        assert ours == pytest.approx((v - base.schedule.get_velocity(latents, noise, t)).square().mean().item(), rel=1e-4)
+
+
 def test_a_killed_training_goes_on(reader, tmp_path, cohort, monkeypatch):
     straight = Diffusion.fit(cohort, tmp_path / 'a', base=reader, **TINY) if (tmp_path / 'a').mkdir() is None else None
     (tmp_path / 'b').mkdir()

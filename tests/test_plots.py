@@ -97,6 +97,8 @@ DRAW = {
     'kept_power': lambda: plots.kept_power({'photographs': (C.images, C.images // 2)}),
     'prompt_sheet': lambda: plots.prompt_sheet(C.images[:8].reshape(2, 2, 2, 32, 32), ['a cat', 'a dark disc'], [1., 3.], 'Base'),
     'tones_drawn': lambda: plots.tones_drawn(pd.DataFrame({'variant': ['natural'] * 4 + ['mixed'] * 4, 'word': ['dark', 'bright'] * 4, 'gray': np.arange(8.) * 20})),
+    'kid_through_training': lambda: plots.kid_through_training({t: pd.DataFrame({'step': [0, 10, 90], 'kid': [9., 4, k], 'sd': .1}) for k, t in enumerate(('tuned', 'fresh'))}, .02),
+    'sampling_sweep': lambda: plots.sampling_sweep({s: pd.DataFrame({'KID': [2., 1], 'coverage': [.1, .4]}, index=[1, 3]) for s in ('guidance', 'steps')}, {'guidance': 1, 'steps': 3}),
     'confusion': lambda: plots.confusion({'a': np.eye(3), 'b': np.ones((3, 3))}, C.class_names),
 }
 
@@ -113,8 +115,16 @@ def test_every_figure_draws_something_and_says_what(name, tmp_path):
 
 def test_every_figure_function_is_in_the_list():
     drawn = {name.split()[0] for name in DRAW}
-    public = {n for n, f in vars(plots).items() if inspect.isfunction(f) and f.__module__ != 'genmix.plots.style'} - {'pick', 'mixed_colours'}
+    public = {n for n, f in vars(plots).items() if inspect.isfunction(f) and f.__module__ != 'genmix.plots.style'} - {'pick', 'mixed_colours', 'animated'}
     assert public == drawn, f'without a line in DRAW: {public - drawn}'
+
+
+def test_an_animation_has_a_frame_a_moment_and_rests_on_the_last(tmp_path):
+    film = np.stack([C.images[i:i + 6].reshape(3, 2, 32, 32) for i in range(4)])
+    plots.animated(film, 2, tmp_path / 'f.gif', seconds=6)
+    gif = Image.open(tmp_path / 'f.gif')
+    durations = [(gif.seek(i), gif.info['duration'])[1] for i in range(gif.n_frames)]
+    assert durations == [750] * 3 + [3000] and gif.size == (2 * (2 * 34 - 2), 2 * (3 * 34 - 2))
 
 
 def test_alt_text_by_hand():
@@ -259,7 +269,9 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
     near = pd.concat([NEAR[NEAR.label == 'all'], NEAR[NEAR.label == 'small'].assign(label=names[3])])
     log = LOG.assign(**{f'spread_{i}': .5 for i in range(k)})
     figures = {'glance': lambda: plots.glance(card_of('g', .5, names), plots.pick(c, 4), plots.pick(c, 4), 'g'), 'counts': lambda: plots.class_counts({'all': c.counts}),
-               'confusion': lambda: plots.confusion({a: np.ones((k, k)) for a in 'abcd'}, names), 'histograms': lambda: plots.histograms(c),
+               'kid_through_training': lambda: plots.kid_through_training({t: pd.DataFrame({'step': [0, 10, 90], 'kid': [9., 4, k], 'sd': .1}) for k, t in enumerate(('tuned', 'fresh'))}, .02),
+    'sampling_sweep': lambda: plots.sampling_sweep({s: pd.DataFrame({'KID': [2., 1], 'coverage': [.1, .4]}, index=[1, 3]) for s in ('guidance', 'steps')}, {'guidance': 1, 'steps': 3}),
+    'confusion': lambda: plots.confusion({a: np.ones((k, k)) for a in 'abcd'}, names), 'histograms': lambda: plots.histograms(c),
                'panel': lambda: plots.tsne_panels({'a': points}, names), 'panels': lambda: plots.tsne_panels(dict.fromkeys('abc', points), names),
                'nearest': lambda: plots.nearest_lesions(c, np.arange(k), np.arange(8 * k).reshape(k, 8) % (4 * k), names),
                'numbers': lambda: plots.neighbour_numbers(near, names), 'simplex': lambda: plots.simplex(np.eye(k), names),

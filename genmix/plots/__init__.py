@@ -8,3 +8,4 @@ from genmix.plots.embedding import tsne_panels, tsne_sources, nearest_lesions, n
 from genmix.plots.calibration import reliability
 from genmix.plots.card import glance, generators_compared, copies_shown
 from genmix.plots.base import captioned, base_curves, reconstructions, kept_power, prompt_sheet, tones_drawn
+from genmix.plots.diffusion import animated, kid_through_training, sampling_sweep
