@@ -49,7 +49,7 @@ lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra test --extra ct --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the run folder of RUN
 	rm -rf $(R)

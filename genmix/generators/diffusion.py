@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genmix import base as bases
+from genmix import StudyError, base as bases
 from genmix.base import denoising, loop, networks
 from genmix.copies import turned
 from genmix.device import DEVICE, seed_all
@@ -145,7 +145,10 @@ def opened(base, revision, prompts, names, scratch, lora_rank):
     if isinstance(found, denoisers.Words):
         networks.plain_attention(net)
     if lora_rank:
-        from peft import LoraConfig, inject_adapter_in_model
+        try:
+            from peft import LoraConfig, inject_adapter_in_model
+        except ImportError:
+            raise StudyError('lora_rank needs the package peft: pip install "genmix[hub]", or set lora_rank=0.') from None
         net.requires_grad_(False)
         net = inject_adapter_in_model(LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=['to_q', 'to_k', 'to_v', 'to_out.0']), net)
     return found, net

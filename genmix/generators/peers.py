@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from genmix import StudyError
@@ -25,6 +26,8 @@ def accelerator():
 
 def launch(processes, cohort, out_dir, params):
     """Run Diffusion.fit(cohort, out_dir, **params) in so many processes; returns out_dir.  StudyError with the last line that a failed one said."""
+    if not find_spec('accelerate'):
+        raise StudyError('processes needs the package accelerate: pip install "genmix[hub]", or set processes=1.')
     job = Path(out_dir) / 'job'
     job.mkdir(parents=True, exist_ok=True)
     cohort.save(job)
