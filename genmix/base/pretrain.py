@@ -43,7 +43,7 @@ class Settings:
     kl: float = 1e-7                   # weight of the autoencoder's KL term
     grain: float = .2                  # noise added to half of the autoencoder's photographs, in units of half the gray range, at most
     energy: float = .3                 # weight of local contrast in the autoencoder's loss
-    steps: int = 8000
+    steps: int = 6000
     batch_size: int = 32
     lr: float = 1e-3
     dropped: float = .1                # share of captions that training leaves empty, for classifier-free guidance
