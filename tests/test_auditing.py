@@ -7,7 +7,7 @@ from conftest import blobs
 from genmix import NotEnough, auditing, data
 from genmix.card import Seen, Training, card
 from genmix.copies import coarse, turned
-from genmix.data import splits
+from genmix.data import phantom, splits
 
 
 def keep(study, cohort, train_fraction):
@@ -98,3 +98,11 @@ def test_nearest_shows_the_training_lesion_as_it_was_matched(world):
 def test_first_takes_the_same_number_of_each_class():
     c = auditing.first(blobs((7, 3, 5)), 3)
     assert c.counts.tolist() == [3, 3, 3] and c.ids.tolist() == blobs((7, 3, 5)).ids[[0, 1, 2, 7, 8, 9, 10, 11, 12]].tolist()
+
+
+def test_lookout_is_dev_on_phantoms_and_the_training_lesions_elsewhere(cohort, capsys):
+    train = phantom.draw('cohort', (6, 6, 6), image_size=32, seed=0)
+    fresh, other = auditing.lookout(train, 'phantom', 5), auditing.lookout(train, 'phantom', 5, seed=706)
+    assert fresh.counts.tolist() == [5, 5, 5] and fresh.images.shape[1:] == (32, 32) and all(p.startswith('dev') for p in fresh.patients)
+    assert not np.array_equal(fresh.images, other.images)
+    assert auditing.lookout(cohort, 'folder', 4).counts.tolist() == [4, 4, 4] and 'training lesions' in capsys.readouterr().out
