@@ -226,3 +226,22 @@ def test_the_appendix_runs_from_weights(made, project):
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
     executed = (project / 'runs' / 'base' / 'notebooks' / 'A1_base_model.ipynb').read_text()
     assert '"stderr"' not in executed and executed.count('"image/png": "') == 8
+
+
+@pytest.mark.parametrize('variant', base.VARIANTS)
+def test_what_ships_is_whole_and_small(variant):
+    """Every file is the one that the card lists, the recipe is the one beside it, and the sources are photographs."""
+    about = base.card(variant)
+    folder = base.check(variant)
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()} == {*about['sha256'], 'card.json'}
+    assert sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) < 12_000_000
+    settings = pretrain.Settings()
+    assert about['settings']['steps'] == settings.steps and about['settings']['autoencoder_steps'] == settings.autoencoder_steps
+    assert (about['scenes'] > 0) == (variant == 'mixed') and {s['picture'].split('/')[0] for s in about['sources']} == set(settings.packages)
+
+
+def test_the_shipped_words_mean_something():
+    """Sampling is for real: a black picture is darker than a white one, a bright one than a dark one."""
+    pipeline = base.load('natural')
+    gray = {word: networks.paint(pipeline, [f'a photo of a {word} picture'] * 4, steps=6).mean() for word in ('black', 'dark', 'bright', 'white')}
+    assert gray['black'] < gray['dark'] < gray['bright'] < gray['white']
