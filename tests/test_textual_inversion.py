@@ -83,8 +83,8 @@ def test_nothing_but_the_new_rows_moves(reader, tmp_path, cohort, monkeypatch):
     n = len(captions.make_tokenizer())
     known, grown = (p.text_encoder.get_input_embeddings().weight for p in (untouched, model.pipeline))
     assert len(known) == n and len(grown) == n + 6 and torch.equal(known, grown[:n])
-    words = inversion.initial_words(cohort, 'measured', 2, untouched.tokenizer)
-    start = inversion.initial_rows(words, 2, untouched.tokenizer, known, 0)
+    monkeypatch.undo()
+    start = textual_inversion.prepared(reader, None, cohort, 2, 'measured', 0)[-1]
     assert (learned(tmp_path) - start).abs().min(1).values.max() > 1e-3, 'every row has moved'
     assert json.loads((tmp_path / 'config.json').read_text())['frozen'] == inversion.fingerprint(untouched)
 
@@ -163,11 +163,8 @@ class Plain:
 def gradients(base, images, seed=0, n=12, vectors=2):
     """Gradient of the new rows for the same lessons: ours (m, d), and the whole table's of the plain step with the number of new rows."""
     cohort = blobs(size=images)
-    pipeline = textual_inversion.opened(base, None)
-    tokens, templates = inversion.tokens_for(cohort.class_names, pipeline.tokenizer), inversion.TEMPLATES
-    words = inversion.initial_words(cohort, 'measured', vectors, pipeline.tokenizer)
-    rows = inversion.initial_rows(words, vectors, pipeline.tokenizer, pipeline.text_encoder.get_input_embeddings().weight, 0)
-    pipeline.tokenizer.add_tokens([v for t in tokens for v in inversion.vectors_of(t, vectors)])
+    pipeline, tokens, _, rows = textual_inversion.prepared(base, None, cohort, vectors, 'measured', 0)
+    templates = inversion.TEMPLATES
     new = torch.nn.Embedding.from_pretrained(rows.clone(), freeze=False)
     with inversion.speaking(pipeline, new):
         lessons = inversion.Lessons(pipeline, cohort, tokens, templates, turns=False)

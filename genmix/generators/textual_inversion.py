@@ -52,12 +52,8 @@ class TextualInversion:
         inversion.check_templates(templates)
         out_dir = Path(out_dir)
         seed_all(seed)
-        pipeline = opened(base, revision)
+        pipeline, tokens, words, rows = prepared(base, revision, cohort, num_vectors, initialiser, seed)
         frozen = inversion.fingerprint(pipeline)
-        tokens = inversion.tokens_for(cohort.class_names, pipeline.tokenizer)
-        words = inversion.initial_words(cohort, initialiser, num_vectors, pipeline.tokenizer)
-        rows = inversion.initial_rows(words, num_vectors, pipeline.tokenizer, pipeline.text_encoder.get_input_embeddings().weight, seed)
-        pipeline.tokenizer.add_tokens([name for token in tokens for name in inversion.vectors_of(token, num_vectors)])
         model = cls(pipeline, {
             'base': base, 'revision': revision, 'classes': cohort.class_names, 'tokens': tokens, 'words': words, 'prompt': templates[0], 'side': cohort.images.shape[1],
             'guidance': guidance, 'sampling_steps': sampling_steps, 'strength': strength, 'turns': turns, 'frozen': frozen, 'moments': diffusion.moments_of(steps, moments)},
@@ -147,6 +143,16 @@ def opened(base, revision):
     for module in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         module.eval().requires_grad_(False)
     return networks.ready(pipeline)
+
+
+def prepared(base, revision, cohort, num_vectors, initialiser, seed):
+    """A frozen pipeline whose tokenizer knows a new token for each class, those tokens, the words they begin as, and the rows to begin with (K num_vectors, d)."""
+    pipeline = opened(base, revision)
+    tokens = inversion.tokens_for(cohort.class_names, pipeline.tokenizer)
+    words = inversion.initial_words(cohort, initialiser, num_vectors, pipeline.tokenizer)
+    rows = inversion.initial_rows(words, num_vectors, pipeline.tokenizer, pipeline.text_encoder.get_input_embeddings().weight, seed)
+    pipeline.tokenizer.add_tokens([vector for token in tokens for vector in inversion.vectors_of(token, num_vectors)])
+    return pipeline, tokens, words, rows
 
 
 class Frames(diffusion.Film):
