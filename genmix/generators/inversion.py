@@ -163,8 +163,12 @@ def token_ids(pipeline, prompts):
 
 
 def redrawn(pipeline, prompts, parents, steps, guidance, strength, seed):
-    """Image to image: parents uint8 (n, H, W), noised to the share `strength` of the way and denoised under a prompt each: uint8 (n, side, side)."""
+    """Image to image: parents uint8 (n, H, W), noised to the share `strength` of the way and denoised under a prompt each: uint8 (n, side, side).
+
+    It takes `strength` of the steps, rounded down, and at least one.
+    """
     from diffusers import StableDiffusionImg2ImgPipeline
+    strength = max(strength, (1 + 1e-6) / steps)
     with networks.quietly():
         again = StableDiffusionImg2ImgPipeline.from_pipe(pipeline, requires_safety_checker=False)
     again.set_progress_bar_config(disable=True)

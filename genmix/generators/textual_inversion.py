@@ -72,7 +72,6 @@ class TextualInversion:
             raise RuntimeError('A weight of the frozen base has changed: these are not learned words alone.')
         model.write(out_dir, averages['words'].weight)
         np.save(out_dir / 'film.npy', frames.gathered(model.config['moments']))
-        frames.clear()
         model = cls.load(out_dir)
         if grain:
             made = np.stack([model.painted(k, MEASURED, k) for k in range(len(tokens))])
@@ -80,6 +79,7 @@ class TextualInversion:
             model.grain.save(out_dir / 'grain.safetensors')
         (out_dir / 'training' / 'log.csv').rename(out_dir / 'train_log.csv')
         shutil.rmtree(out_dir / 'training')
+        frames.clear()
         return model
 
     def write(self, out_dir, rows):
