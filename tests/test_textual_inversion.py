@@ -214,7 +214,7 @@ def test_class_names_of_any_kind_become_tokens():
         assert tokenizer.tokenize(f'a small {token} {token}_1') == ['a</w>', 'small</w>', token, f'{token}_1']
 
 
-def test_edits_strengths_and_parents(reader, tmp_path, cohort):
+def test_edits_strengths_and_parents(reader, tmp_path, cohort, capfd):
     model = TextualInversion.fit(cohort, tmp_path, base=reader, grain=False, **TINY)
     assert model.grain is None and not (tmp_path / 'grain.safetensors').exists()
     assert not np.array_equal(model.sample(0, 2, 1), model.sample(0, 2, 1, prompt='a small {}'))
@@ -222,6 +222,8 @@ def test_edits_strengths_and_parents(reader, tmp_path, cohort):
     assert np.array_equal(again, model.sample(0, 3, 1, strength=.5)) and not np.array_equal(again, model.sample(0, 3, 1))
     turns = {np.rot90(x, k).tobytes() for lesion in cohort.images[cohort.labels == 2] for x in (lesion, lesion[:, ::-1]) for k in range(4)}
     assert all(x.tobytes() in turns for x in model.parents(2, 8, 0)) and model.parents(2, 8, 0).shape == (8, 32, 32)
+    assert model.sample(0, 2, 1, strength=.01).shape == (2, 32, 32), 'one step at least'
+    assert 'should' not in (said := capfd.readouterr().err) and 'initialized' not in said, said
 
 
 def test_nearest_words_finds_the_word_itself(reader):

@@ -162,15 +162,24 @@ def token_ids(pipeline, prompts):
     return tokenizer(written, padding='max_length', max_length=tokenizer.model_max_length, return_tensors='pt').input_ids
 
 
+def add_words(pipeline, folders, tokens):
+    """Load learned_embeds.safetensors of each folder as its token, by diffusers."""
+    from transformers.utils import logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()          # it would explain how it fills rows that are overwritten at once
+    try:
+        pipeline.load_textual_inversion([str(folder) for folder in folders], token=list(tokens), local_files_only=True)
+    finally:
+        logging.set_verbosity(level)
+
+
 def redrawn(pipeline, prompts, parents, steps, guidance, strength, seed):
     """Image to image: parents uint8 (n, H, W), noised to the share `strength` of the way and denoised under a prompt each: uint8 (n, side, side).
 
     It takes `strength` of the steps, rounded down, and at least one.
     """
     from diffusers import StableDiffusionImg2ImgPipeline
-    strength = max(strength, (1 + 1e-6) / steps)
-    with networks.quietly():
-        again = StableDiffusionImg2ImgPipeline.from_pipe(pipeline, requires_safety_checker=False)
+    strength, again = max(strength, (1 + 1e-6) / steps), StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     again.set_progress_bar_config(disable=True)
     x, n, parts, generator = denoisers.resized(parents, side_of(pipeline)), at_a_time(pipeline), [], torch.Generator().manual_seed(seed)
     for i in range(0, len(x), n):

@@ -97,8 +97,7 @@ class TextualInversion:
         folder = Path(folder)
         config = json.loads((folder / 'config.json').read_text())
         pipeline, tokens = opened(config['base'], config['revision']), config['tokens']
-        with networks.quietly():
-            pipeline.load_textual_inversion([str(folder / 'words' / token.strip('<>')) for token in tokens], token=tokens, local_files_only=True)
+        inversion.add_words(pipeline, [folder / 'words' / token.strip('<>') for token in tokens], tokens)
         grain = folder / 'grain.safetensors'
         return cls(pipeline, config, grains.Grain.load(grain) if grain.exists() else None, load_file(folder / 'lesions.safetensors'))
 
