@@ -247,3 +247,9 @@ def test_what_cannot_be_is_one_sentence(reader, tmp_path, cohort):
     pipeline.save_pretrained(tmp_path / 'taken')
     with pytest.raises(StudyError, match='<small> already'):
         fit(base=str(tmp_path / 'taken'))
+
+
+def test_a_base_that_does_not_read_is_one_sentence(tmp_path, cohort, monkeypatch):
+    monkeypatch.setattr(denoisers, 'from_hub', lambda *args: object())
+    with pytest.raises(StudyError, match='choose a StableDiffusionPipeline, or one of natural, mixed'):
+        TextualInversion.fit(cohort, tmp_path, base='somebody/labels', **TINY)
