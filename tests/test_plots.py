@@ -99,6 +99,8 @@ DRAW = {
     'tones_drawn': lambda: plots.tones_drawn(pd.DataFrame({'variant': ['natural'] * 4 + ['mixed'] * 4, 'word': ['dark', 'bright'] * 4, 'gray': np.arange(8.) * 20})),
     'kid_through_training': lambda: plots.kid_through_training({t: pd.DataFrame({'step': [0, 10, 90], 'kid': [9., 4, k], 'sd': .1}) for k, t in enumerate(('tuned', 'fresh'))}, .02),
     'sampling_sweep': lambda: plots.sampling_sweep({s: pd.DataFrame({'KID': [2., 1], 'coverage': [.1, .4]}, index=[1, 3]) for s in ('guidance', 'steps')}, {'guidance': 1, 'steps': 3}),
+    'nearest_words': lambda: plots.nearest_words([[[('dark', .6), ('black', .4)]] * 4] * 3, [['dark', 'spot', 'gray', '']] * 3, ['<small>', '<middle>', '<large>']),
+    'ways_compared': lambda: plots.ways_compared(pd.DataFrame({'class agreement': [.4, .6], 'KID': [3., 1]}, index=['words alone', 'learned']), {'KID': 0}),
     'confusion': lambda: plots.confusion({'a': np.eye(3), 'b': np.ones((3, 3))}, C.class_names),
 }
 

@@ -191,7 +191,9 @@ class Film:
 
     def keep(self, model, step):
         noise = torch.randn((self.n, *model.base.shape), generator=torch.Generator().manual_seed(0))
-        frame = np.stack([model.painted(noise, k) for k in range(len(model.config['classes']))])
+        self.put(np.stack([model.painted(noise, k) for k in range(len(model.config['classes']))]), step)
+
+    def put(self, frame, step):
         with whole(self.file(step)) as part, open(part, 'wb') as out:
             np.save(out, frame)
 
