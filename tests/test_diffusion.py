@@ -64,10 +64,10 @@ def test_adapters_begin_as_the_base_and_leave_its_weights(kind, request, cohort)
     plain, _ = denoisers.open_base(base, cohort.class_names), torch.manual_seed(0)
     found, net = diffusion.opened(base, None, (), cohort.class_names, False, 2)
     trained = [name for name, p in net.named_parameters() if p.requires_grad]
-    assert trained and all('lora_' in name for name in trained)
+    assert trained and all('lora_' in name or name == 'added' for name in trained)
     x, t, labels = torch.randn(2, *found.shape), torch.tensor([10, 500]), torch.tensor([0, 2])
     with torch.no_grad():
-        assert torch.allclose(found.predict(net.eval(), x, t, labels), plain.predict(plain.net.eval(), x, t, labels), atol=1e-6)
+        assert torch.allclose(net.eval()(x, t, labels), plain.net.eval()(x, t, labels), atol=1e-6)
 
 
 def test_the_fast_loss_is_the_plain_one(reader, cohort, monkeypatch):
@@ -143,7 +143,7 @@ def test_guidance_is_a_line_from_none_to_class(reader, cohort):
     x, t, labels = torch.randn(2, *base.shape), torch.tensor([300, 300]), torch.tensor([1, 2])
     with torch.no_grad():
         at = {g: base.guided(base.net, labels, g)(x, t) for g in (0., 1., 3.)}
-        none = base.predict(base.net, x, t, torch.full_like(labels, base.none))
+        none = base.net(x, t, torch.full_like(labels, base.none))
     assert torch.allclose(at[0.], none, atol=1e-5) and torch.allclose(at[3.], at[0.] + 3 * (at[1.] - at[0.]), atol=1e-5)
 
 

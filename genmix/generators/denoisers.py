@@ -4,6 +4,7 @@
 folder in its layout, with a StableDiffusionPipeline, told the class in words, or a DiTPipeline, told it by a label of ImageNet.
 """
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
 
 from genmix import StudyError, base as bases
@@ -11,31 +12,61 @@ from genmix.base import denoising, networks
 from genmix.device import DEVICE
 
 PROMPT = 'a picture of a {}'
+BOLD = 10           # learned parts of a condition count so many times: their learning rate is that of the weights times this
+
+
+class Told(nn.Module):
+    """A U-Net that reads, forward(x, t, labels): each class is the encoding of a prompt, computed once by the frozen text encoder, plus what training adds to it.
+
+    A base that has never seen the class names encodes them nearly alike; left as they are, the denoiser can hardly tell the classes apart.
+    """
+
+    def __init__(self, denoiser, conditions):
+        super().__init__()
+        self.denoiser, self.added = denoiser, nn.Parameter(torch.zeros_like(conditions))
+        self.register_buffer('said', conditions, persistent=False)
+
+    def forward(self, x, t, labels):
+        return self.denoiser(x, t, (self.said + BOLD * self.added)[labels]).sample
+
+
+class Labelled(nn.Module):
+    """A transformer that knows labels, forward(x, t, labels)."""
+
+    def __init__(self, denoiser):
+        super().__init__()
+        self.denoiser = denoiser
+        for module in denoiser.modules():
+            if hasattr(module, 'dropout_prob'):
+                module.dropout_prob = 0.                      # labels are dropped by the training, not by the network
+
+    def forward(self, x, t, labels):
+        return self.denoiser(x, t, class_labels=labels).sample[:, :self.denoiser.config.in_channels]      # the rest are variances
 
 
 class Base:
     """A pretrained latent diffusion model whose `net` is to be fine-tuned on classes 0 to K - 1; label K means no class, for guidance.
 
-    net, autoencoder   modules of diffusers      side   of its images [px]      shape   of its latents (C, h, w)
+    net         Told or Labelled; autoencoder   of diffusers      side   of its images [px]      shape   of its latents (C, h, w)
     schedule           DDPMScheduler of its training
     """
 
-    def __init__(self, net, pipeline):
-        self.net, self.autoencoder = net, pipeline.vae
+    def __init__(self, denoiser, pipeline):
+        self.net, self.autoencoder = self.told(denoiser), pipeline.vae
         self.schedule = training_schedule(pipeline.scheduler)
         self.sampler = denoising.sampler(self.schedule)
-        size = net.config.sample_size
-        self.shape = (net.config.in_channels, size, size)
+        size = denoiser.config.sample_size
+        self.shape = (denoiser.config.in_channels, size, size)
         self.side = size * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
 
     def guided(self, net, labels, guidance):
         """predict(x, t) with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598): none + guidance * (class - none); 1 needs no second pass."""
         if guidance == 1:
-            return lambda x, t: self.predict(net, x, t, labels)
+            return lambda x, t: net(x, t, labels)
         both = torch.cat([labels, torch.full_like(labels, self.none)])
 
         def predict(x, t):
-            of_class, of_none = self.predict(net, torch.cat([x, x]), torch.cat([t, t]), both).float().chunk(2)
+            of_class, of_none = net(torch.cat([x, x]), torch.cat([t, t]), both).float().chunk(2)
             return of_none + guidance * (of_class - of_none)
         return predict
 
@@ -49,34 +80,30 @@ class Base:
 
 
 class Words(Base):
-    """A U-Net that reads: each class is the encoding of a prompt, computed once by the frozen text encoder."""
+    """A base that is told the class in words: `prompts`, one a class, or PROMPT with the names."""
 
     def __init__(self, pipeline, names, prompts=()):
-        super().__init__(pipeline.unet, pipeline)
-        self.prompts = [*(prompts or (PROMPT.format(name) for name in names)), '']
-        if len(self.prompts) != len(names) + 1:
+        said = [*(prompts or (PROMPT.format(name) for name in names)), '']
+        if len(said) != len(names) + 1:
             raise StudyError(f'{len(prompts)} prompts for {len(names)} classes: give one for each of {", ".join(names)}.')
-        self.none = len(names)
-        self.conditions = encoded(pipeline, self.prompts)
+        self.none, self.conditions = len(names), encoded(pipeline, said)
+        super().__init__(networks.plain_attention(pipeline.unet), pipeline)
 
-    def predict(self, net, x, t, labels):
-        return net(x, t, self.conditions[labels]).sample
+    def told(self, denoiser):
+        return Told(denoiser, self.conditions)
 
 
 class Labels(Base):
-    """A transformer that knows ImageNet's labels (DiT, Peebles & Xie 2023): class k begins as its label k, the class "none" as its own."""
+    """A base that is told a label of ImageNet (DiT, Peebles & Xie 2023, arXiv 2212.09748): class k begins as its label k, "none" as the row it kept for that."""
 
     def __init__(self, pipeline, names, prompts=()):
-        super().__init__(pipeline.transformer, pipeline)
         if prompts:
             raise StudyError('This base is told labels, not words: leave "prompts" empty.')
-        self.none = self.net.config.num_embeds_ada_norm       # the row that training left for "no label"
-        for module in self.net.modules():
-            if hasattr(module, 'dropout_prob'):
-                module.dropout_prob = 0.                      # labels are dropped by the training, not by the network
+        self.none = pipeline.transformer.config.num_embeds_ada_norm
+        super().__init__(pipeline.transformer, pipeline)
 
-    def predict(self, net, x, t, labels):
-        return net(x, t, class_labels=labels).sample[:, :self.shape[0]]      # the rest are variances
+    def told(self, denoiser):
+        return Labelled(denoiser)
 
 
 def open_base(base, names, prompts=(), revision=None):

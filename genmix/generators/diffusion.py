@@ -1,7 +1,8 @@
 """A pretrained latent diffusion model, fine-tuned on the lesions of a training split, each class under a condition of its own.
 
 By default the small base of this package; by parameter a model of the Hugging Face Hub (denoisers.py), whole or through low-rank adapters (Hu et al. 2021,
-arXiv 2106.09685), on one process or several.  Only the denoiser learns: latents and conditions are computed once.
+arXiv 2106.09685), on one process or several.  The denoiser learns, and what each class adds to its
+prompt; latents and prompts are encoded once.
 """
 import json
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from genmix import StudyError, base as bases
 from genmix.base import denoising, loop, networks
@@ -66,7 +68,7 @@ class Diffusion:
             'base': base, 'revision': revision, 'prompts': list(prompts), 'classes': cohort.class_names, 'side': cohort.images.shape[1], 'lora_rank': lora_rank,
             'guidance': guidance, 'sampling_steps': sampling_steps, 'moments': moments_of(steps, moments)})
         if checkpointing:
-            model.net.enable_gradient_checkpointing()
+            model.net.denoiser.enable_gradient_checkpointing()
         frames = Film(out_dir, film)
         run = loop.Loop(out_dir / 'training', {'denoiser': model.net}, steps, lr, seed, key='', keep=ema, every=checkpoint_every, peers=peer)
         at = lambda nets, step: frames.keep(model.averaged(nets['denoiser']), step)
@@ -95,7 +97,7 @@ class Diffusion:
             rows = order[(counts.cumsum(0) - counts)[labels] + (uniform() * counts[labels]).long()]
             x = latents[(uniform() * len(latents)).long(), rows].float()
             told = torch.where(uniform() < dropped, self.base.none, labels)[part].to(DEVICE)
-            return denoising.denoising_loss(lambda noisy, t: self.base.predict(self.net, noisy, t, told), self.base.schedule, x, generator, min_snr, part)
+            return denoising.denoising_loss(lambda noisy, t: self.net(noisy, t, told), self.base.schedule, x, generator, min_snr, part)
         return loss_of
 
     def finish(self, cohort, out_dir, frames, grain):
@@ -139,40 +141,41 @@ class Diffusion:
 
 
 def opened(base, revision, prompts, names, scratch, lora_rank):
-    """(Base, its denoiser ready for training): with fresh weights, with adapters, or as it is."""
+    """(Base, its net ready for training): with fresh weights, with adapters, or as it is."""
     found = denoisers.open_base(base, names, prompts, revision)
-    net = type(found.net).from_config(found.net.config) if scratch else found.net
-    if isinstance(found, denoisers.Words):
-        networks.plain_attention(net)
+    denoiser = found.net.denoiser
+    if scratch:
+        denoiser = networks.plain_attention(type(denoiser).from_config(denoiser.config))
     if lora_rank:
         try:
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError:
             raise StudyError('lora_rank needs the package peft: pip install "genmix[hub]", or set lora_rank=0.') from None
-        net.requires_grad_(False)
-        net = inject_adapter_in_model(LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=['to_q', 'to_k', 'to_v', 'to_out.0']), net)
-    return found, net
+        denoiser.requires_grad_(False)
+        denoiser = inject_adapter_in_model(LoraConfig(r=lora_rank, lora_alpha=lora_rank, target_modules=['to_q', 'to_k', 'to_v', 'to_out.0']), denoiser)
+    return found, found.told(denoiser)
 
 
 def save_net(net, folder, lora_rank):
-    """The denoiser in the layout of diffusers, or its adapters alone."""
+    """The denoiser in the layout of diffusers, or its adapters alone, and what was added to the prompts."""
     folder.mkdir(exist_ok=True)
-    if not lora_rank:
+    save_file({'added': net.added.detach().cpu()} if hasattr(net, 'added') else {}, folder / 'conditions.safetensors')
+    if lora_rank:
+        from peft import get_peft_model_state_dict
+        save_file({k: v.contiguous() for k, v in get_peft_model_state_dict(net.denoiser).items()}, folder / 'adapters.safetensors')
+    else:
         with networks.quietly():
-            return net.save_pretrained(folder)
-    from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
-    save_file({k: v.contiguous() for k, v in get_peft_model_state_dict(net).items()}, folder / 'adapters.safetensors')
+            net.denoiser.save_pretrained(folder)
 
 
 def read_net(net, folder, lora_rank):
-    """Fill a denoiser with the weights, or adapters, that `save_net` left."""
-    from safetensors.torch import load_file
+    """Fill a net with what `save_net` left."""
+    net.load_state_dict(load_file(folder / 'conditions.safetensors'), strict=False)
     if lora_rank:
         from peft import set_peft_model_state_dict
-        set_peft_model_state_dict(net, load_file(folder / 'adapters.safetensors'))
+        set_peft_model_state_dict(net.denoiser, load_file(folder / 'adapters.safetensors'))
     else:
-        net.load_state_dict(load_file(folder / 'diffusion_pytorch_model.safetensors'))
+        net.denoiser.load_state_dict(load_file(folder / 'diffusion_pytorch_model.safetensors'))
 
 
 def moments_of(steps, n):
