@@ -24,10 +24,15 @@ def rings(size):
     return np.minimum(np.round(np.hypot(f[:, None], f) * size).astype(int), size // 2 - 1)
 
 
+def loudness(spectra):
+    """Power above LOWEST of each spectrum (n, rings): (n,)."""
+    return spectra[:, int(LOWEST * 2 * spectra.shape[1]):].sum(1)
+
+
 class Grain:
     """What the samples of each class lack.
 
-    real   list of float (n_k, rings): spectra of training lesions, class by class      made   float (K, rings): mean spectra of samples
+    real   list of float (n_k, rings): spectra of training lesions, class by class      made   the same of samples without grain
     """
 
     def __init__(self, real, made):
@@ -37,24 +42,29 @@ class Grain:
     def measured(cls, images, labels, samples):
         """From training images uint8 (n, H, W) with labels (n,), and samples uint8 (K, m, H, W), the same number of each class."""
         every = spectra(images)
-        return cls([every[labels == k] for k in range(len(samples))], np.stack([spectra(x).mean(0) for x in samples]))
+        return cls([every[labels == k] for k in range(len(samples))], [spectra(x) for x in samples])
 
     def __call__(self, images, label, seed):
-        """Samples of one class uint8 (n, H, W) with grain: each image as loud as a training lesion of its class, drawn at random."""
-        size, rng = images.shape[-1], np.random.default_rng([seed, label])
-        real = self.real[label]
-        loud = real[:, int(LOWEST * size):].sum(1)
-        target = real.mean(0) * rng.choice(loud / loud.mean(), len(images))[:, None]
-        missing = np.clip(target - self.made[label], 0, None)
+        """Samples of one class uint8 (n, H, W) with grain.
+
+        The louder a sample is among samples, the louder it becomes among lesions: its rank among `made` picks the loudness among `real`.
+        """
+        size, real, made = images.shape[-1], self.real[label], self.made[label]
+        own = loudness(spectra(images))
+        among = np.sort(loudness(made))
+        rank = (np.searchsorted(among, own) + np.searchsorted(among, own, 'right')) / (2 * len(among))
+        target = real.mean(0) * (np.quantile(loudness(real), rank) / loudness(real).mean())[:, None]
+        missing = np.clip(target - made.mean(0) * (own / among.mean().clip(1e-9))[:, None], 0, None)
         missing[:, :int(LOWEST * size)] = 0
-        white = np.fft.fft2(rng.standard_normal(images.shape).astype(np.float32))
+        white = np.fft.fft2(np.random.default_rng([seed, label]).standard_normal(images.shape).astype(np.float32))
         noise = np.fft.ifft2(white * np.sqrt(missing)[:, rings(size)]).real
         return (images + noise).round().clip(0, 255).astype(np.uint8)
 
     def save(self, path):
-        save_file({f'real{k}': x.astype(np.float32) for k, x in enumerate(self.real)} | {'made': self.made.astype(np.float32)}, path)
+        parts = {'real': self.real, 'made': self.made}
+        save_file({f'{name}{k}': x.astype(np.float32) for name, some in parts.items() for k, x in enumerate(some)}, path)
 
     @classmethod
     def load(cls, path):
         saved = load_file(path)
-        return cls([saved[f'real{k}'] for k in range(len(saved['made']))], saved['made'])
+        return cls(*([saved[f'{name}{k}'] for k in range(len(saved) // 2)] for name in ('real', 'made')))
