@@ -153,11 +153,11 @@ class Lessons:
                    and its second pass through the denoiser, out
         """
         latents, said = self.draw(n, generator)
-        other = (said + self.templates * torch.randint(1, self.classes, (n,), generator=generator)) % (self.classes * self.templates) if contrast else None
         state = generator.get_state()
         own = self.told(latents, said, generator, min_snr)
-        if not contrast:
+        if not contrast or self.classes == 1:
             return own
+        other = (said + self.templates * torch.randint(1, self.classes, (n,), generator=generator)) % (self.classes * self.templates)
         generator.set_state(state)                # the same noise at the same times
         return own + contrast * MARGIN * F.softplus((own - self.told(latents, other, generator, min_snr)) / MARGIN)
 

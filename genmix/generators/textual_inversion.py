@@ -36,8 +36,9 @@ class TextualInversion:
         lesions.safetensors, grain.safetensors, train_log.csv and film.npy.
 
         base, revision   `natural`, `mixed`, or a repository or folder with a StableDiffusionPipeline and its revision
-        initialiser      'measured', words for all classes, or '' (see inversion.initial_words)
+        initialiser      'measured', '', words for all classes, or a list with words for each (see inversion.initial_words)
         templates        sentences around the word, `{}` where it stands; the first one is used for sampling
+        contrast         weight of a term that sets the words of the classes apart (inversion.Lessons.loss); 0 is Textual Inversion as published
         strength         0: samples come from noise; else from training lesions of the class, noised to this share of the way
                          (image to image, as in DA-Fusion, Trabucco et al. 2023, arXiv 2302.07944)
         guidance, sampling_steps, grain     how `sample` paints
