@@ -19,7 +19,7 @@ POSITIVE = ('alpha', 'lr', 'steps', 'batch_size', 'seeds', 'width', 'z_dim', 'vg
             'fov_times', 'slices_per_lesion', 'w_dim', 'most', 'mapping_layers', 'pack', 'ada_images', 'ema_images', 'checkpoint_every',
             'sampling_steps', 'processes', 'film', 'num_vectors')
 NOT_NEGATIVE = ('seed', 'textbook_steps', 'r1_gamma', 'weight_decay', 'workers', 'margin_mm', 'smallest_mm', 'path_length', 'psi',
-                'min_snr', 'guidance', 'lora_rank')
+                'min_snr', 'guidance', 'lora_rank', 'contrast')
 SHARES = ('mixed_share', 'tail', 'train_fraction', 'style_mixing', 'ada_target', 'beta1', 'dropped', 'ema', 'strength')
 AT_LEAST = {'image_size': 32, 'input_size': 32, 'n_folds': 2, 'real_lesions': 8, 'moments': 3}
 

@@ -190,6 +190,18 @@ def test_the_gradient_is_the_plain_loops(kind, size, request, monkeypatch):
     assert F.cosine_similarity(bf16.flatten(), plain.flatten(), dim=0) > .99
 
 
+def test_the_contrast_of_words_that_do_not_differ_is_log_two(reader, cohort):
+    pipeline, tokens, _, rows = textual_inversion.prepared(reader, None, cohort, 2, 'measured', 0)
+    lessons = inversion.Lessons(pipeline, cohort, tokens, ['a {}'], turns=False)
+    def losses(table):
+        with torch.no_grad(), inversion.speaking(pipeline, torch.nn.Embedding.from_pretrained(table)):
+            return [lessons.loss(6, torch.Generator().manual_seed(0), contrast=c).item() for c in (0., 3.)]
+    own, both = losses(rows[:1].expand_as(rows).clone())
+    assert both - own == pytest.approx(3 * inversion.MARGIN * np.log(2), rel=1e-3)
+    own, both = losses(torch.randn_like(rows))
+    assert both > own
+
+
 def test_words_begin_as_what_is_measured():
     tokenizer = captions.make_tokenizer()
     dark = np.full((4, 32, 32), 20, np.uint8)
@@ -236,7 +248,7 @@ def test_nearest_words_finds_the_word_itself(reader):
 def test_what_cannot_be_is_one_sentence(reader, tmp_path, cohort):
     fit = lambda **changes: TextualInversion.fit(cohort, tmp_path, **({'base': reader} | TINY | changes))
     for changes, said in (({'base': str(tmp_path / 'nowhere')}, 'hf download'), ({'initialiser': 'dark hepatic'}, '"hepatic" of the initialiser'),
-                          ({'num_vectors': 40}, 'lower num_vectors'), ({'num_vectors': 0}, 'num_vectors'), ({'strength': 1.5}, 'strength'), ({'steps': 0}, 'steps'),
+                          ({'initialiser': ['dark', 'spot']}, 'words for 2 classes, and there are 3'), ({'num_vectors': 40}, 'lower num_vectors'), ({'num_vectors': 0}, 'num_vectors'), ({'strength': 1.5}, 'strength'), ({'steps': 0}, 'steps'),
                           ({'templates': ['a picture']}, 'where the word stands')):
         with pytest.raises(StudyError, match=said) as error:
             fit(**changes)

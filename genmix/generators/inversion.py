@@ -22,6 +22,7 @@ from genmix.mixing import rows_of
 
 TEMPLATES = ('a picture of a {}', 'a photo of a {}', 'an image of a {}', 'a {}')
 FUNCTION_WORDS = {'a', 'an', 'the', 'of', 'in', 'on', 'at', 'with', 'over'}
+MARGIN = .02           # of a denoising loss, at which the contrast between classes begins to be enough
 NOISE = .1             # added to the initial rows, in standard deviations of the vocabulary's: vectors that begin with one word need not stay alike
 
 
@@ -63,14 +64,16 @@ def measured_words(images, n, tokenizer):
 def initial_words(cohort, initialiser, n, tokenizer):
     """Words that the vectors of each class begin with: a list of at most n for each class.  StudyError for a word that is not one token.
 
-    initialiser   'measured': what is measured most often on the training lesions of the class; '': none, the mean of all words; else words, for all classes
+    initialiser   words for all classes, or a list of words for each; 'measured': what is measured most often on the training lesions of a class; '': the mean of all words
     """
-    if initialiser == 'measured':
-        return [measured_words(cohort.images[cohort.labels == k], n, tokenizer) for k in range(len(cohort.class_names))]
-    for word in initialiser.split():
+    names = cohort.class_names
+    each = [initialiser] * len(names) if isinstance(initialiser, str) else list(initialiser) * (len(names) if len(initialiser) == 1 else 1)
+    if len(each) != len(names):
+        raise StudyError(f'The initialiser has words for {len(each)} classes, and there are {len(names)}: give one text for each of {", ".join(names)}, or one for all.')
+    for word in ' '.join(text for text in each if text != 'measured').split():
         if word_id(word, tokenizer) is None:
             raise StudyError(f'The word "{word}" of the initialiser is not one token of this base\'s vocabulary: choose plain words such as "dark spot", or "measured".')
-    return [initialiser.split()[:n]] * len(cohort.class_names)
+    return [measured_words(cohort.images[cohort.labels == k], n, tokenizer) if text == 'measured' else text.split()[:n] for k, text in enumerate(each)]
 
 
 def initial_rows(words, n, tokenizer, known, seed):
@@ -143,9 +146,23 @@ class Lessons:
         rng = np.random.default_rng(torch.randint(2 ** 31, (1,), generator=generator).item())
         return self.latents[view, rows_of(labels.numpy(), self.labels, rng)], labels * self.templates + template
 
-    def loss(self, n, generator, min_snr=0.):
-        """Denoising loss of n lessons; each prompt that occurs is encoded once, in one pass of the text encoder."""
+    def loss(self, n, generator, min_snr=0., contrast=0.):
+        """Denoising loss of n lessons; each prompt that occurs is encoded once, in one pass of the text encoder.
+
+        contrast   weight of a second term, softplus of how much better the same lessons are denoised under the word of another class, drawn at random: 0 leaves it,
+                   and its second pass through the denoiser, out
+        """
         latents, said = self.draw(n, generator)
+        state = generator.get_state()
+        own = self.told(latents, said, generator, min_snr)
+        if not contrast or self.classes == 1:
+            return own
+        other = (said + self.templates * torch.randint(1, self.classes, (n,), generator=generator)) % (self.classes * self.templates)
+        generator.set_state(state)                # the same noise at the same times
+        return own + contrast * MARGIN * F.softplus((own - self.told(latents, other, generator, min_snr)) / MARGIN)
+
+    def told(self, latents, said, generator, min_snr):
+        """Denoising loss of latents under prompts of these numbers."""
         prompts, back = said.unique(return_inverse=True)
         unet, ids, back = self.pipeline.unet, self.ids[prompts].to(DEVICE), back.to(DEVICE)
         predict = lambda noisy, t: unet(noisy, t, self.pipeline.text_encoder(ids)[0][back]).sample

@@ -31,13 +31,14 @@ class TextualInversion:
 
     @classmethod
     def fit(cls, cohort, out_dir, base='natural', revision=None, num_vectors=6, initialiser='measured', templates=inversion.TEMPLATES, steps=600, batch_size=32, lr=1e-2,
-            min_snr=0., ema=.99, guidance=2., sampling_steps=12, strength=0., grain=True, turns=True, checkpointing=False, film=8, moments=7, seed=0, checkpoint_every=200):
+            min_snr=0., contrast=0., ema=.99, guidance=2., sampling_steps=12, strength=0., grain=True, turns=True, checkpointing=False, film=8, moments=7, seed=0, checkpoint_every=200):
         """Learn `num_vectors` rows for each class of `cohort`, classes drawn alike; writes words/<class>/learned_embeds.safetensors, config.json,
         lesions.safetensors, grain.safetensors, train_log.csv and film.npy.
 
         base, revision   `natural`, `mixed`, or a repository or folder with a StableDiffusionPipeline and its revision
-        initialiser      'measured', words for all classes, or '' (see inversion.initial_words)
+        initialiser      'measured', '', words for all classes, or a list with words for each (see inversion.initial_words)
         templates        sentences around the word, `{}` where it stands; the first one is used for sampling
+        contrast         weight of a term that sets the words of the classes apart (inversion.Lessons.loss); 0 is Textual Inversion as published
         strength         0: samples come from noise; else from training lesions of the class, noised to this share of the way
                          (image to image, as in DA-Fusion, Trabucco et al. 2023, arXiv 2302.07944)
         guidance, sampling_steps, grain     how `sample` paints
@@ -67,7 +68,7 @@ class TextualInversion:
         if not run.step:
             at(run.averages, 0)
         with inversion.speaking(pipeline, run.networks['words']):
-            averages = run.run(lambda generator: lessons.loss(batch_size, generator, min_snr), 'textual inversion', at, model.config['moments'])
+            averages = run.run(lambda generator: lessons.loss(batch_size, generator, min_snr, contrast), 'textual inversion', at, model.config['moments'])
         if inversion.fingerprint(pipeline) != frozen:
             raise RuntimeError('A weight of the frozen base has changed: these are not learned words alone.')
         model.write(out_dir, averages['words'].weight)
