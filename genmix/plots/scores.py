@@ -1,4 +1,6 @@
 """Figures of classifiers: how they learned, how they score, what differs."""
+import textwrap
+
 import numpy as np
 import seaborn as sns
 from scipy import stats
@@ -82,7 +84,8 @@ def forest(table, title=''):
     A filled point is decided, an open one is not.
     """
     name, n = table.metric.iloc[0].replace('_', ' '), of(table.n)
-    fig, axes = new(7.2, .36 * len(table) + 1.2)
+    labels = [textwrap.fill(f'{r.a} − {r.b} ({r.verdict}, p\u00a0=\u00a0{r.p:.3f})', 56, break_on_hyphens=False) for r in table.itertuples()]
+    fig, axes = new(7.8, .3 * sum(label.count('\n') + 1.2 for label in labels) + 1.2)
     ax = axes[0, 0]
     for i, row in enumerate(table.itertuples()):
         decided = row.verdict != 'undecided'
@@ -90,7 +93,7 @@ def forest(table, title=''):
         ax.plot([100 * row.low, 100 * row.high], [i, i], color=tone, lw=2.2 if decided else 1.3, zorder=2)
         ax.plot(100 * row.mean, i, 'o', ms=6.5, color=tone, mfc=tone if decided else 'white', mew=1.3, zorder=3)
     ax.axvline(0, color='k', lw=.8, ls=':')
-    ax.set(yticks=range(len(table)), yticklabels=[f'{r.a} − {r.b}   ({r.verdict}, p = {r.p:.3f})' for r in table.itertuples()], title=title,
+    ax.set(yticks=range(len(table)), yticklabels=labels, title=title,
            xlabel=f'difference in {name} [percentage points]\n95 % interval (n = {n} classifiers an arm);\n'
                   'decided (filled): the interval leaves out zero, and p after Holm < 0.05', ylim=(len(table) - .4, -.6))
     largest = sorted(table.itertuples(), key=lambda r: -abs(r.mean))[:3]
