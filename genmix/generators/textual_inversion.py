@@ -30,8 +30,8 @@ class TextualInversion:
         self.pipeline, self.config, self.grain, self.lesions = pipeline, config, grain, lesions
 
     @classmethod
-    def fit(cls, cohort, out_dir, base='natural', revision=None, num_vectors=6, initialiser='measured', templates=inversion.TEMPLATES, steps=600, batch_size=32, lr=1e-2,
-            min_snr=0., contrast=0., ema=.99, guidance=2., sampling_steps=12, strength=0., grain=True, turns=True, checkpointing=False, film=8, moments=7, seed=0, checkpoint_every=200):
+    def fit(cls, cohort, out_dir, base='natural', revision=None, num_vectors=6, initialiser='measured', templates=inversion.TEMPLATES, steps=260, batch_size=20, lr=.03,
+            min_snr=0., contrast=3., ema=.99, guidance=3., sampling_steps=10, strength=0., grain=True, turns=True, checkpointing=False, film=8, moments=7, seed=0, checkpoint_every=200):
         """Learn `num_vectors` rows for each class of `cohort`, classes drawn alike; writes words/<class>/learned_embeds.safetensors, config.json,
         lesions.safetensors, grain.safetensors, train_log.csv and film.npy.
 
