@@ -13,7 +13,7 @@ from genmix.base import captions, denoising, networks
 from genmix.generators import denoisers, inversion, textual_inversion
 from genmix.generators.textual_inversion import TextualInversion
 
-TINY = {'steps': 4, 'batch_size': 6, 'num_vectors': 2, 'film': 2, 'moments': 3, 'sampling_steps': 2, 'checkpoint_every': 2}
+TINY = {'steps': 4, 'batch_size': 6, 'num_vectors': 2, 'film': 2, 'moments': 3, 'sampling_steps': 2, 'checkpoint_every': 2, 'contrast': 0.}
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +59,7 @@ def learned(folder):
 @pytest.mark.parametrize('kind, checkpointing', [('reader', False), ('stable', True)])
 def test_from_a_folder_in_diffusers_layout_to_lesions(kind, checkpointing, request, tmp_path, cohort):
     """The path of the paper profile end to end: what is saved samples the same, in the class's own size."""
-    model = TextualInversion.fit(cohort, tmp_path, base=request.getfixturevalue(kind), checkpointing=checkpointing, guidance=2., **(TINY | {'steps': 2}))
+    model = TextualInversion.fit(cohort, tmp_path, base=request.getfixturevalue(kind), checkpointing=checkpointing, guidance=2., **(TINY | {'steps': 2, 'contrast': 2.}))
     x = drawn(model)
     assert x.dtype == np.uint8 and x.shape == (3, 3, 32, 32)
     assert np.array_equal(x, drawn(TextualInversion.load(tmp_path)))
