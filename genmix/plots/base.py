@@ -24,7 +24,7 @@ def base_curves(logs):
     fig, axes = new(3.2 * len(logs), 2.6, 1, len(logs))
     for i, (ax, (title, log)) in enumerate(zip(axes[0], logs.items())):
         ax.plot(log.step, log.loss, color=shade(i + 1), lw=1.2)
-        ax.set(title=title, xlabel='training step', ylabel='loss' if i else 'loss of reconstruction')
+        ax.set(title=title, xlabel='training step', ylabel='loss of reconstruction' if title == 'autoencoder' else 'loss')
         ax.set_ylim(np.nanmin(log.loss) * .95, np.nanquantile(log.loss, .97) * 1.05)
     ends = (f'{title} from {log.loss.iloc[0]:.3f} to {log.loss.iloc[-1]:.3f} in {int(log.step.iloc[-1])} steps' for title, log in logs.items())
     fig.alt = f'Training losses: {listed(ends)}.'
