@@ -12,7 +12,7 @@ from genmix.base import denoising, networks
 from genmix.device import DEVICE
 
 PROMPT = 'a picture of a {}'
-BOLD = 10           # learned parts of a condition count so many times: their learning rate is that of the weights times this
+BOLD = 30           # learned parts of a condition count so many times: their learning rate is that of the weights times this
 
 
 class Told(nn.Module):
