@@ -10,12 +10,12 @@ LOWEST = .15           # cycles per pixel; forms of fewer pixels than 1 / LOWEST
 
 
 def spectra(images):
-    """Power of each image uint8 (n, H, W) in rings of spatial frequency: float (n, H // 2), in gray levels squared a pixel."""
+    """Power of each image uint8 (n, H, W) in rings of spatial frequency: float32 (n, H // 2), in gray levels squared a pixel."""
     x, size = images.astype(np.float32), images.shape[-1]
     window = np.hanning(size)[:, None] * np.hanning(size)
     power = np.abs(np.fft.fft2((x - x.mean((1, 2), keepdims=True)) * window)) ** 2 / (window ** 2).sum()
     ring = rings(size)
-    return np.stack([power[:, ring == r].mean(1) for r in range(size // 2)], 1)
+    return np.stack([power[:, ring == r].mean(1) for r in range(size // 2)], 1).astype(np.float32)       # as it is kept: ranks must not hang on a rounding
 
 
 def rings(size):
@@ -62,7 +62,7 @@ class Grain:
 
     def save(self, path):
         parts = {'real': self.real, 'made': self.made}
-        save_file({f'{name}{k}': x.astype(np.float32) for name, some in parts.items() for k, x in enumerate(some)}, path)
+        save_file({f'{name}{k}': x for name, some in parts.items() for k, x in enumerate(some)}, path)
 
     @classmethod
     def load(cls, path):
