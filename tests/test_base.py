@@ -221,7 +221,7 @@ def test_the_appendix_runs_from_weights(made, project):
     """A1_base_model from first to last cell, on the tiny weights; nothing on stderr."""
     shutil.copytree(ROOT / 'notebooks', project / 'notebooks')
     call = [sys.executable, '-m', 'genmix.runner', 'A1_base_model', '--run', 'base', '--params', 'params/cpu.yaml', '--set', f'base_weights={made / "weights"}',
-            'samples=1', 'sampling_steps=2', 'dev_lesions=4']
+            'samples=1', 'A1_base_model.sampling_steps=2', 'dev_lesions=4']
     done = subprocess.run(call, cwd=project, env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
     executed = (project / 'runs' / 'base' / 'notebooks' / 'A1_base_model.ipynb').read_text()

@@ -44,7 +44,7 @@ def test_the_chain_leaves_what_it_promises(finished):
     clone, done = finished
     run = clone / 'runs' / 'smoke'
     for name in ('params.yaml', 'cohort/images.npy', 'cohort/manifest.csv', 'cohort/splits.csv', 'generators/dcgan/train_log.csv',
-                 'synthetic/dcgan/images.npy', 'synthetic/stylegan/images.npy', 'synthetic/oracle/manifest.csv', 'mixed/dcgan/manifest.csv', 'classifiers/classical/model.safetensors',
+                 'synthetic/dcgan/images.npy', 'synthetic/stylegan/images.npy', 'synthetic/textual_inversion/images.npy', 'synthetic/diffusion/images.npy', 'figures/figure2.gif', 'synthetic/oracle/manifest.csv', 'mixed/dcgan/manifest.csv', 'classifiers/classical/model.safetensors',
                  'predictions/genmix-dcgan-s1-f0.csv.gz', 'results/metrics.csv', 'results/contrasts.csv', 'results/table.csv', 'results/table.md',
                  'results/table.tex', 'audit/generator_card.csv', 'embedding/neighbours.csv', 'figures/figure4.svg', 'figures/06_dcgan.png', 'figures/figure1.svg', 'figures/figure3.png', 'timings.csv'):
         assert (run / name).exists(), name
@@ -65,7 +65,7 @@ def test_a_toy_generator_of_ten_lines_takes_part_everywhere(finished):
     assert {'toy', 'mixup-toy', 'genmix-toy', 'genmix-dcgan', 'genmix-oracle', 'oversample-mixup', 'none'} <= set(metrics.arm)
     assert set(metrics[metrics.arm == 'genmix-toy'].generator) == {'toy'} and set(metrics.test_set) == {'holdout', 'population'}
     primary = pd.read_csv(run / 'results' / 'contrasts.csv')
-    assert {'genmix-toy', 'genmix-dcgan'} <= set(primary.a) and 'mean of genmix-dcgan genmix-stylegan genmix-toy' in set(primary.a)
+    assert {'genmix-toy', 'genmix-dcgan'} <= set(primary.a) and 'mean of genmix-dcgan genmix-diffusion genmix-stylegan genmix-textual_inversion genmix-toy' in set(primary.a)
 
 
 @pytest.mark.smoke
@@ -73,7 +73,7 @@ def test_no_test_patient_is_seen(finished):
     run = finished[0] / 'runs' / 'smoke'
     splits = pd.read_csv(run / 'cohort' / 'splits.csv')
     seen = set(splits[splits.fold0 == 'train'].id)
-    for name in ('dcgan', 'stylegan', 'toy', 'oracle'):
+    for name in ('dcgan', 'stylegan', 'textual_inversion', 'diffusion', 'toy', 'oracle'):
         assert set(pd.read_csv(run / 'mixed' / name / 'manifest.csv').real) <= seen
     p = pd.read_csv(run / 'predictions' / 'dcgan-s0-f0.csv.gz')
     assert not set(p.patient) & set(splits[splits.fold0 == 'train'].patient)
