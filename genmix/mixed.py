@@ -6,7 +6,7 @@ import pandas as pd
 
 from genmix import StudyError, mixing
 from genmix.generators import check_split, stage_name
-from genmix.mixing import genmix, one_hot
+from genmix.mixing import one_hot
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,16 @@ class MixedSet:
     class_names: tuple
 
 
+def drawn(train, synthetic, n, alpha, pairing, larger, seed=0):
+    """`n` mixtures of training lesions with images of `synthetic` as MixedSet; each real image is used n / len(train) times."""
+    rng, k = np.random.default_rng(seed), len(train.class_names)
+    rows = np.concatenate([rng.permutation(len(train)) for _ in range(-(-n // len(train)))])[:n]
+    mix = mixing.genmix(train.images[rows], one_hot(train.labels[rows], k), synthetic.images, one_hot(synthetic.labels, k), alpha, rng, pairing, larger)
+    return MixedSet(mix.x, mix.y, mix.lam, rows, mix.b, train.class_names)
+
+
 def make(study, train, synthetic, n, alpha, pairing, larger, seed=0, fold=0):
-    """Stage mixed/<g>: `n` mixtures of training lesions with images of `synthetic`; each real image is used n / len(train) times.
+    """Stage mixed/<g>: `n` mixtures of training lesions with images of `synthetic` (see `drawn`).
 
     Manifest columns: id, lam, real (id), synthetic (id), y_<class>..., split.  Raises StudyError when the synthetic set was learned from
     another split, and whatever mixing refuses.
@@ -30,17 +38,14 @@ def make(study, train, synthetic, n, alpha, pairing, larger, seed=0, fold=0):
     params = {'n': n, 'alpha': alpha, 'pairing': pairing, 'larger': larger, 'seed': seed}
 
     def build(out):
-        rng = np.random.default_rng(seed)
-        rows = np.concatenate([rng.permutation(len(train)) for _ in range(-(-n // len(train)))])[:n]
-        k = len(train.class_names)
-        mix = genmix(train.images[rows], one_hot(train.labels[rows], k), synthetic.images, one_hot(synthetic.labels, k), alpha, rng, pairing, larger)
+        mix = drawn(train, synthetic, n, alpha, pairing, larger, seed)
         np.save(out / 'images.npy', mix.x)
-        table = pd.DataFrame({'id': [f'mixed-{i:05d}' for i in range(n)], 'lam': mix.lam, 'real': train.ids[rows], 'synthetic': synthetic.ids[mix.b]})
+        table = pd.DataFrame({'id': [f'mixed-{i:05d}' for i in range(n)], 'lam': mix.lam, 'real': train.ids[mix.a], 'synthetic': synthetic.ids[mix.b]})
         table[[f'y_{name}' for name in train.class_names]] = mix.y
         table.assign(split=train.fingerprint).to_csv(out / 'manifest.csv', index=False)
 
     name = stage_name('mixed', synthetic.source, fold)
-    study.stage(name, build, params, [train.content_hash, synthetic.content_hash], [mixing, make])
+    study.stage(name, build, params, [train.content_hash, synthetic.content_hash], [mixing, drawn, make])
     return load(study, train, synthetic, fold)
 
 

@@ -18,25 +18,39 @@ TRAIN_LESIONS, TEST_LESIONS, ORACLE_LESIONS = phantom.COUNTS, (800, 500, 800), (
 TEST_SEED, ORACLE_SEED = 1000, 2000      # dev streams of their own, apart from the training cohorts 0, 1, 2, ...
 
 
-def keep_dev_cohort(study, seed, lesions):
-    """Phantoms of population `dev`, kept in the run as stage dev/seed<seed>."""
-    study.stage(f'dev/seed{seed}', lambda out: phantom.draw('dev', lesions, seed=seed).save(out), {'seed': seed, 'lesions': list(lesions)}, source=[phantom, ctscan])
+def keep_dev_cohorts(study, seeds):
+    """Phantoms of population `dev`, kept in the run as stages dev/seed<number>: training cohorts `seeds`, fresh ones for their oracles, one test set."""
+    wanted = {TEST_SEED: TEST_LESIONS} | {seed: TRAIN_LESIONS for seed in seeds} | {ORACLE_SEED + seed: ORACLE_LESIONS for seed in seeds}
+    for seed, lesions in wanted.items():
+        study.stage(f'dev/seed{seed}', lambda out: phantom.draw('dev', lesions, seed=seed).save(out), {'seed': seed, 'lesions': list(lesions)}, source=[phantom, ctscan])
+
+
+def kept(study, number):
+    """The dev cohort of that number, which `dev_scores` or the sweep has made."""
+    return Cohort.load(study.need(f'dev/seed{number}', 'regime'))
+
+
+def training(study, seed, train_fraction):
+    """The training split of dev cohort number `seed`: a Cohort."""
+    cohort = kept(study, seed)
+    return splits.select(cohort, splits.make_splits(cohort, train_fraction=train_fraction, seed=seed), 0, 'train')
+
+
+def taught(arm, train, synthetic, regime, mixture, seed, stored=None):
+    """The classifier of one arm: as `trials.run` trains it, but for the place where its images come from."""
+    pool = Pool(train.images, train.labels, len(train.class_names), synthetic.images, synthetic.labels, stored).to(DEVICE)
+    torch.manual_seed(seed)
+    model = trials.classifier_for(regime, train)
+    draws = Draws(arm, pool, mixture, regime.steps, regime.batch_size, seed)
+    classify.train(arm, pool, draws, model, regime.lr, regime.weight_decay, seed, regime.input_size)
+    return model
 
 
 def dev_score(run, home, arm, regime, train_fraction, seed, mixture=Mixture(mix='online')):
     """Balanced accuracy on dev lesions of one arm, trained on the training split of dev cohort number `seed`."""
     study = Study(run, home)
-    kept = lambda number: Cohort.load(study.need(f'dev/seed{number}', 'regime'))        # dev_scores made them
-    cohort = kept(seed)
-    train = splits.select(cohort, splits.make_splits(cohort, train_fraction=train_fraction, seed=seed), 0, 'train')
-    arm = arms_for(['oracle'])[arm]
-    fresh = kept(ORACLE_SEED + seed)
-    pool = Pool(train.images, train.labels, len(train.class_names), fresh.images, fresh.labels).to(DEVICE)
-    torch.manual_seed(seed)
-    model = trials.classifier_for(regime, train)
-    draws = Draws(arm, pool, mixture, regime.steps, regime.batch_size, seed)
-    classify.train(arm, pool, draws, model, regime.lr, regime.weight_decay, seed, regime.input_size)
-    test = kept(TEST_SEED)
+    model = taught(arms_for(['oracle'])[arm], training(study, seed, train_fraction), kept(study, ORACLE_SEED + seed), regime, mixture, seed)
+    test = kept(study, TEST_SEED)
     return score(test.labels, classify.predict(model, test.images, regime.input_size))['balanced_accuracy', 'all']
 
 
@@ -56,7 +70,6 @@ def measure(study, question, axes, seeds, base, workers=2):
 
 def dev_scores(study, jobs, workers=2):
     """`dev_score` for many jobs side by side: a list of (arm, regime, train_fraction, seed, mixture) -> float (len(jobs),)."""
-    for seed in {TEST_SEED} | {j[3] for j in jobs} | {ORACLE_SEED + j[3] for j in jobs}:
-        keep_dev_cohort(study, seed, TEST_LESIONS if seed == TEST_SEED else ORACLE_LESIONS if seed > TEST_SEED else TRAIN_LESIONS)
+    keep_dev_cohorts(study, {j[3] for j in jobs})
     calls = (delayed(dev_score)(study.run, study.home, *job) for job in jobs)
     return np.array(list(progress(Parallel(workers, return_as='generator')(calls), 'dev', len(jobs))))

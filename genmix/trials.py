@@ -8,12 +8,12 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, cpu_count, delayed
 from safetensors.torch import load_file, save_file
 
 from genmix import StudyError, arms, classify, data, device, mixed, mixing
 from genmix.arms import Arm, Draws, Mixture, Pool
 from genmix.data.cohort import Cohort
+from genmix.engine import side_by_side
 from genmix.generators import check_split, stage_name
 from genmix.study import Study, circumstances, key_of, progress, say, whole
 
@@ -163,16 +163,14 @@ def load_classifier(study, arm):
     return model.to(classify.DEVICE, memory_format=torch.channels_last), config
 
 
-def run_all(study, trials, workers=0):
-    """Run the trials whose predictions do not stand, `workers` at a time (0: as many as there are cores, one on a GPU).
+def run_all(study, trials, workers=0, scheduler=''):
+    """Run the trials whose predictions do not stand, side by side (`engine.side_by_side`).
 
     A trial is kept as soon as it is done, so a killed run resumes; predictions of arms that are no longer asked for are removed.
     """
     todo = [t for t in trials if not t.stands(study)]
     say(f'{len(trials) - len(todo)} of {len(trials)} trials stand, {len(todo)} to run')
-    workers = workers or (1 if classify.DEVICE.type == 'cuda' else cpu_count())       # what this process may use, in a container too
-    calls = (delayed(run)(t, study.run, study.home) for t in todo)
-    done = Parallel(n_jobs=min(workers, max(len(todo), 1)), return_as='generator_unordered')(calls)
+    done = side_by_side(run, [(t, study.run, study.home) for t in todo], workers, scheduler)
     seconds = sum(progress(done, 'classifiers', len(todo)))
     names = {t.name for t in trials}
     for old in study.path('predictions', 'x').parent.glob('*-s*-f*.*'):
