@@ -30,7 +30,16 @@ help: ## this list
 env: $(ENV) ## build .venv from requirements.lock
 
 all: $(ENV) ## run the whole study into runs/cpu
-	@$(MAKE) --no-print-directory -j$(CORES) study
+	@$(RUNNER) --check --set $(SET)
+	@$(MAKE) --no-print-directory -j$(CORES) chain
+
+study: $(ENV) ## the long run: 16 classifiers an arm, full statistics (an hour and more; a stopped one goes on); its tables are kept in measured/
+	@$(MAKE) --no-print-directory all RUN=study SET="seeds=16 bootstrap_draws=10000"
+	$(PY) -m genmix.report --from runs/study
+
+sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
+	$(PY) -m genmix.runner A3_sweep --run sweep --params params/cpu.yaml
+	$(PY) -m genmix.report
 
 test: $(ENV) ## run the tests
 	$(PY) -m pytest
@@ -38,7 +47,7 @@ test: $(ENV) ## run the tests
 bench: $(ENV) ## measure speed: ratios within one run
 	$(PY) -m pytest tests/bench --benchmark-only -n 0
 
-regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes params/regime.csv
+regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes measured/regime.csv
 	$(PY) -m genmix.runner A2_regime --run regime --params params/cpu.yaml
 
 base: $(ENV) ## make the small base model again, from photographs (hours on one core; a stopped run goes on where it was)
@@ -49,7 +58,7 @@ lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --extra cluster --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the run folder of RUN
 	rm -rf $(R)
@@ -70,12 +79,12 @@ $(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
 -include $(RULES)
 
 
-.PHONY: help env all study test bench regime base lab lock clean FORCE
+.PHONY: help env all chain study sweep test bench regime base lab lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.
 $(R)/params.yaml: FORCE | $(ENV)
 	@$(RUNNER) --check --set $(SET)
 
-study: $(NOTEBOOKS:%=$(R)/notebooks/%.ipynb)
+chain: $(FIRST:%=$(R)/notebooks/%.ipynb)
 	@echo "▸ $(R) is complete: open $(R)/results/table.md and $(R)/notebooks/"

@@ -15,28 +15,42 @@ def spread(draws, level=.95):
     return tuple(map(float, np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]))) if len(draws) else (np.nan, np.nan)
 
 
-def two_sided(runs, draws):
-    """p of a paired difference, from Student's t: float.
+def error_of(runs, draws):
+    """(standard error, degrees of freedom) of the mean of a paired difference.
 
     runs   float (n,), the difference in each classifier run      draws   bootstrap draws of its mean over patients and runs, in which the share
            of the runs is widened to Student's 97.5 % point (`evaluate.weights_of_runs`)
 
-    Counting draws beyond zero would not do: a handful of runs drawn again has no tails, and a correction for many comparisons asks for just
-    these.  So the variance over patients is what the draws have beyond that of the runs.  Degrees of freedom after Satterthwaite (1946), in
-    which patients count only as far as they stand out: runs that agree by luck must not seem many.
+    The variance over patients is what the draws have beyond that of the runs.  Degrees of freedom after Satterthwaite (1946), in which
+    patients count only as far as they stand out: runs that agree by luck must not seem many.
     """
     n, total = len(runs), np.nanvar(draws) if np.isfinite(draws).any() else np.nan
     own = np.var(runs, ddof=1) / n if n > 1 else 0.
     widened = own * (stats.t.ppf(.975, n - 1) / stats.norm.ppf(.975)) ** 2 if n > 1 else 0.
-    error = np.sqrt(own + max(total - widened, 0))
-    if not error > 1e-12:
-        return 1.
     freedom = (n - 1) * (1 + max(total - 1.4 * widened, 0) / own) ** 2 if own > 0 else np.inf
-    return float(2 * stats.t.sf(abs(np.mean(runs)) / error, freedom))
+    return np.sqrt(own + max(total - widened, 0)), freedom
+
+
+def two_sided(runs, draws):
+    """p of a paired difference, from Student's t with `error_of(runs, draws)`: float.
+
+    Counting draws beyond zero would not do: a handful of runs drawn again has no tails, and a correction for many comparisons asks for just
+    these.
+    """
+    error, freedom = error_of(runs, draws)
+    return float(2 * stats.t.sf(abs(np.mean(runs)) / error, freedom)) if error > 1e-12 else 1.
+
+
+def detectable(error, freedom, power=.8, level=.95):
+    """The true difference that a two-sided test at `level` would find with probability `power`: float, in the unit of `error`.
+
+    (t of the level + t of the power) times the standard error, as in Bloom 1995, Evaluation Review 19:547.
+    """
+    return float((stats.t.ppf((1 + level) / 2, freedom) + stats.t.ppf(power, freedom)) * error)
 
 
 def corrected_t(differences, ratio, level=.95):
-    """dict(mean, low, high, p) of a mean over J resamplings: the corrected resampled t of Nadeau and Bengio (2003, Machine Learning 52:239).
+    """dict(mean, low, high, p, detectable) of a mean over J resamplings: the corrected resampled t of Nadeau and Bengio (2003, Machine Learning 52:239).
 
     differences  float (J,), one a fold, J >= 2      ratio  n_test / n_train
 
@@ -48,7 +62,7 @@ def corrected_t(differences, ratio, level=.95):
     error = sd * (1 / n + ratio) ** .5
     half = stats.t.ppf((1 + level) / 2, n - 1) * error
     p = 2 * stats.t.sf(abs(mean) / error, n - 1) if sd > 1e-12 else 1.
-    return {'mean': float(mean), 'low': float(mean - half), 'high': float(mean + half), 'p': float(p)}
+    return {'mean': float(mean), 'low': float(mean - half), 'high': float(mean + half), 'p': float(p), 'detectable': detectable(error, n - 1)}
 
 
 def size_ratio(splits):
@@ -75,14 +89,15 @@ def verdict(low, high, p, level=.05):
 
 
 def family(replicates, pairs, test_set, metric=PRIMARY):
-    """results/contrasts.csv: a, b, metric, mean, low, high, p, n, verdict, test_set, for a family of (a, b) pairs.
+    """results/contrasts.csv: a, b, metric, mean, low, high, p, detectable, n, verdict, test_set, for a family of (a, b) pairs.
 
-    p is Holm-adjusted over the family; n is the number of paired classifier runs.
+    p is Holm-adjusted over the family; n is the number of paired classifier runs; `detectable` is the smallest true difference that this
+    design would find four times in five, before the correction for the family.
     """
     rows = [{'a': a if isinstance(a, str) else f'mean of {" ".join(a)}', 'b': b if isinstance(b, str) else f'mean of {" ".join(b)}',
              'metric': metric, **replicates.contrast(a, b, metric)} for a, b in pairs]
     if not rows:
-        return pd.DataFrame(columns='a b metric mean low high p n verdict test_set'.split())
+        return pd.DataFrame(columns='a b metric mean low high p detectable n verdict test_set'.split())
     table = pd.DataFrame(rows)
     table['p'] = holm(table.p)
     table['n'] = replicates.n_seeds

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from genmix import StudyError, calibration
-from genmix.contrasts import PRIMARY, corrected_t, spread, two_sided
+from genmix.contrasts import PRIMARY, corrected_t, detectable, error_of, spread, two_sided
 
 FILE = re.compile(r'(?P<arm>.+)-s(?P<seed>\d+)-f(?P<fold>\d+)\.csv\.gz')
 AUC_DRAWS = 400     # an AUC needs the ranks of all lesions; fewer draws are enough for its interval
@@ -60,7 +60,7 @@ def score(y, p):
 def from_confusion(c, needs=None):
     """Metrics from confusion counts c (..., K true, K predicted), vectorised over the leading dimensions.
 
-    Keys: 'accuracy', 'balanced_accuracy', 'macro_f1', and ('sensitivity', k), ('specificity', k).  Values float (...).  Means go over the
+    Keys: 'accuracy', 'balanced_accuracy', 'macro_f1', and ('sensitivity', k), ('specificity', k), ('share', k) of the answers.  Values float (...).  Means go over the
     classes that are there; where `needs` (..., K) marks a class that is not, they are NaN: a bootstrap draw without it says nothing.
     """
     c = np.asarray(c, float)
@@ -75,7 +75,7 @@ def from_confusion(c, needs=None):
         lacking = (needs & (true == 0)).any(-1)
         out = {name: np.where(lacking, np.nan, value) for name, value in out.items()}
     for k in range(c.shape[-1]):
-        out['sensitivity', k], out['specificity', k] = sensitivity[..., k], specificity[..., k]
+        out['sensitivity', k], out['specificity', k], out['share', k] = sensitivity[..., k], specificity[..., k], guessed[..., k] / n
     return out
 
 
@@ -122,14 +122,14 @@ class Replicates:
         return self.point[arm][metric], *spread(self.draws[arm][metric], level)
 
     def contrast(self, a, b, metric=PRIMARY, level=.95):
-        """a - b, paired: dict(mean, low, high, p).  `a` and `b` are arms, or lists of arms whose means are compared."""
+        """a - b, paired: dict(mean, low, high, p, detectable).  `a` and `b` are arms, or lists of arms whose means are compared."""
         take = lambda source, arms: np.mean([source[x][metric] for x in ([arms] if isinstance(arms, str) else arms)], axis=0)
         if self.corrected:
             return corrected_t(take(self.by_fold, a) - take(self.by_fold, b), self.ratio, level)
         difference, runs = (take(source, a) - take(source, b) for source in (self.draws, self.by_run))
         low, high = spread(difference, level)
         mean = float(take(self.point, a) - take(self.point, b))
-        return {'mean': mean, 'low': low, 'high': high, 'p': two_sided(runs, difference)}
+        return {'mean': mean, 'low': low, 'high': high, 'p': two_sided(runs, difference), 'detectable': detectable(*error_of(runs, difference))}
 
 
 def weights_of_runs(runs, draws, rng):
@@ -238,6 +238,13 @@ def results_table(replicates, names):
     cell = lambda arm, m: form(m).format(*(within(m, v) for v in replicates.interval(arm, m))).replace('%', '')
     return pd.DataFrame({title: [cell(arm, m) for arm in replicates.point] for m, title in columns.items()},
                         index=pd.Index(replicates.point, name='arm'))
+
+
+def summary(replicates):
+    """results/arms.csv, the table in numbers: arm, test_set, label (a class number or `all`), metric, mean, low, high; `replicates` {test set: Replicates}."""
+    rows = [(arm, test_set, *((m[1], m[0]) if isinstance(m, tuple) else ('all', m)), *r.interval(arm, m))
+            for test_set, r in replicates.items() for arm in r.point for m in r.point[arm]]
+    return pd.DataFrame(rows, columns=['arm', 'test_set', 'label', 'metric', 'mean', 'low', 'high'])
 
 
 def confusions(predictions, test_set, arms):

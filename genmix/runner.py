@@ -208,6 +208,7 @@ def execute(notebook, params, study):
         if error.ename == 'NotEnough':
             os.replace(part, done)
             log.unlink()
+            leave_out(notebook, study, error.evalue)
             print(f'{MARK} {notebook.name} ends early: {error.evalue}', flush=True)
             return
         os.replace(part, failed)
@@ -237,13 +238,24 @@ def skip(notebook, generator, study):
     why = f'{notebook.name} is skipped: {generator} is not among the generators of this run'
     content = json.loads(json.dumps(notebook.content))
     content['cells'].insert(0, {'cell_type': 'markdown', 'id': 'skipped', 'metadata': {}, 'source': f'*{why}.*'})
+    leave_out(notebook, study, why)
+    with whole(study.path('notebooks', f'{notebook.name}.ipynb')) as part:
+        part.write_text(json.dumps(content, indent=1))
+    print(f'{MARK} {why}', flush=True)
+
+
+def leave_out(notebook, study, why):
+    """Stubs of the stages that `notebook` did not make, so that make finds nothing to do."""
     for stage in notebook.makes:
         if not study.key(stage):
             with whole(study.path(stage, 'provenance.json')) as part:
                 part.write_text(json.dumps({'stage': stage, 'skipped': why}))
-    with whole(study.path('notebooks', f'{notebook.name}.ipynb')) as part:
-        part.write_text(json.dumps(content, indent=1))
-    print(f'{MARK} {why}', flush=True)
+
+
+def lost(study):
+    """Prediction files that this run had and that are gone: names such as dcgan-s1-f0.csv.gz."""
+    made = study.provenance('predictions').get('params', {})
+    return sorted(f'{name}.csv.gz' for name in made if name != 'mixture' and not (study.folder / 'predictions' / f'{name}.csv.gz').exists())
 
 
 def shown(path, study):
@@ -274,6 +286,9 @@ def main(argv=None):
         study, settings = Study(args.run or Path(args.params).stem), read_settings(args.set)
         profile = read_profile(home() / args.params)
         params = claim(study, args.params, profile, settings, every)
+        if args.check and (gone := lost(study)):
+            print(f'{MARK} {gone[0]}' + (f' and {len(gone) - 1} more' if len(gone) > 1 else '') + ' is gone: 08_classification makes it again', flush=True)
+            study.path('notebooks', '08_classification.ipynb').unlink(missing_ok=True)
         for nb in every if not args.check else []:
             if nb.name in args.notebooks or (args.all and not nb.optional and is_stale(nb, every, study)):
                 if generator := left_out(nb, params):

@@ -188,3 +188,32 @@ def pooled(gaps, cell, level=.95):
     table = pd.DataFrame({'mean': by.mean(), 'low': by.mean() - half, 'high': by.mean() + half, 'n': n}).reset_index()
     return table.assign(verdict=[verdict(r.low, r.high, 0.) for r in table.itertuples()])
 
+
+
+NAMES = {'alone': 'the generator alone', 'classical': 'classical', 'oversample': 'oversample'}
+
+
+def shown(scores, sets):
+    """(grids, choices, sets) for `plots.help_map`."""
+    against = {f'GenMix − {NAMES[b]}': differences(scores, b=b) for b in ('alone', 'classical')}
+    choices = next(iter(against.values()))
+    choices = choices[choices.question != 'map']
+    choices = choices.assign(name=choices.question, value=[getattr(r, r.question) for r in choices.itertuples()])
+    return {title: t[t.question == 'map'] for title, t in against.items()}, choices, sets
+
+
+def in_words(scores):
+    """Sentences on the map, computed: in how many cells GenMix helps or hurts, at which end of the quality, and which choices are decided."""
+    lines, points = [], lambda r: f'{100 * r["mean"]:+.1f} [{100 * r["low"]:+.1f}, {100 * r["high"]:+.1f}]'
+    for b in ('alone', *BASELINES):
+        cells = differences(scores, b=b)
+        own = cells[cells.question == 'map']
+        n = own.verdict.value_counts()
+        best, worst = (own.loc[own['mean'].agg(pick)] for pick in ('idxmax', 'idxmin'))
+        place = lambda r: f'{r.train_fraction:.0%} of the patients, generator {r.quality if r.quality == ORACLE else f"after {r.quality} steps"}'
+        lines.append(f'GenMix − {NAMES[b]}, {len(own)} cells of scarcity and quality: it helps in {n.get("higher", 0)}, hurts in {n.get("lower", 0)}, and in {n.get("undecided", 0)} nobody can tell; '
+                     f'most {points(best)} points ({place(best)}), least {points(worst)} ({place(worst)}); {int(own.n.min())} cohorts a cell')
+    cells = differences(scores)
+    for r in cells[(cells.question != 'map') & (cells.verdict != 'undecided')].to_dict('records'):
+        lines.append(f'with {r["question"]} = {r[r["question"]]} GenMix is {r["verdict"]} than the generator alone: {points(r)} points')
+    return lines

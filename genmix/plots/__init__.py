@@ -6,6 +6,7 @@ from genmix.plots.scores import regime_curves, loss_curves, arm_points, forest, 
 from genmix.plots.stylegan import feature_maps, grid, augmentation_curves
 from genmix.plots.embedding import tsne_panels, tsne_sources, nearest_lesions, neighbour_numbers
 from genmix.plots.calibration import reliability
+from genmix.plots.verdicts import claim_strip, two_runs, gains, luck, help_map
 from genmix.plots.card import glance, generators_compared, copies_shown
 from genmix.plots.base import captioned, base_curves, reconstructions, kept_power, prompt_sheet, tones_drawn
 from genmix.plots.diffusion import animated, kid_through_training, sampling_sweep

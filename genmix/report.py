@@ -1,0 +1,122 @@
+"""What was measured once and is committed: the long run and the map in `measured/`, and the part of the README that is written from them.
+
+python -m genmix.report --from runs/study     keep the results of that run, and write the README's numbers anew
+python -m genmix.report                       only the README
+"""
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from genmix import StudyError, claims, contrasts, luck, sweep
+from genmix.arms import PLAIN
+from genmix.study import home, whole
+
+KEPT = ('metrics', 'arms', 'contrasts', 'claims', 'luck')       # files of results/ that measured/study/ holds
+MARKS = '<!-- {}: written by genmix/report.py from measured/ -->', '<!-- end of {} -->'
+
+
+def measured():
+    return home() / 'measured'
+
+
+def table(study, path):
+    """A table of this run, None where the run has none."""
+    path = study.folder / path
+    return pd.read_csv(path) if path.exists() else None
+
+
+def long_run(dataset='phantom'):
+    """{name: table} of the committed long run, None for other data than the phantoms it was made on and where there is none."""
+    folder = measured() / 'study'
+    return {name: pd.read_csv(folder / f'{name}.csv') for name in KEPT} if dataset == 'phantom' and (folder / 'metrics.csv').exists() else None
+
+
+def swept():
+    """(scores, sets) of the committed map, None where there is none."""
+    files = [measured() / f'{name}.csv' for name in ('sweep', 'sweep_sets')]
+    return tuple(pd.read_csv(f, dtype={'quality': str}, keep_default_na=False) for f in files) if files[0].exists() else None
+
+
+def beside(parts, long):
+    """[verdict] of the long run for each claim of `parts`, '-' where it has none."""
+    found = claims.verdicts(long['claims'])
+    return [found.get(claim, '-') for claim in dict.fromkeys(parts.claim)]
+
+
+def keep(results):
+    """Copy the tables of a finished run into measured/study/.  StudyError when one is missing."""
+    for name in KEPT:
+        source = Path(results) / f'{name}.csv'
+        if not source.exists():
+            raise StudyError(f'{source} is missing: only a finished run on the default phantoms can be kept; run `make study`.')
+        with whole(measured() / 'study' / source.name) as part:
+            shutil.copy(source, part)
+
+
+# ---- the README ---------------------------------------------------------------------------------------------------
+
+def results_block(long):
+    """The README's results: arms with intervals, the declared contrast, the claims, all from the long run."""
+    arms, primary, parts = long['arms'], long['contrasts'], long['claims']
+    wide = arms[arms.metric == contrasts.PRIMARY].assign(cell=lambda t: [f'{100 * r.mean_:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]' for r in t.rename(columns={'mean': 'mean_'}).itertuples()])
+    order = [a for a in PLAIN if a in set(wide.arm)] + [a for a in wide.arm.drop_duplicates() if a not in PLAIN]
+    scores = wide.pivot(index='arm', columns='test_set', values='cell').loc[order]
+    last = primary.test_set.iloc[-1]
+    first, generators = primary[primary.test_set == last].iloc[0], primary.a.iloc[0].count('genmix-')
+    family = primary[(primary.test_set == last)].iloc[:generators + 1]
+    seeds = int(long['metrics'].seed.nunique())
+    said = claims.in_words(parts)
+    return '\n'.join([
+        f'Balanced accuracy in per cent, mean of {seeds} classifiers an arm with 95 % intervals over seeds and patients:', '',
+        scores.rename(index=lambda a: f'`{a}`').to_markdown(), '',
+        f'**The contrast that was declared beforehand**, on the {last}: {contrasts.in_words(family.iloc[[0]], last)[0]}. This design would have found a true difference of '
+        f'{100 * first.detectable:.1f} points four times in five.', '', 'Generator by generator:', '',
+        *(f'- {line}' for line in contrasts.in_words(family.iloc[1:], last)), '',
+        '**The claims**, by the strict rule of `09_results` (supported only when every part is):', '', *(f'- {line}' for line in said), '',
+        claims.overview(parts).to_markdown(index=False), '',
+        *(f'As for hold-outs: {line}.' for line in luck.in_words(long['luck'], 100))])
+
+
+def map_block(scores):
+    """The README's lines on the map."""
+    return '\n'.join(f'- {line}' for line in sweep.in_words(scores))
+
+
+def written(text):
+    """`text` of a README with the marked blocks written anew; a block whose numbers are not committed stays."""
+    blocks = {}
+    if long := long_run():
+        blocks['results'] = results_block(long)
+    if found := swept():
+        blocks['map'] = map_block(found[0])
+    for name, block in blocks.items():
+        start, end = (mark.format(name) for mark in MARKS)
+        if start not in text or end not in text:
+            raise StudyError(f'README.md lacks the lines "{start}" and "{end}": put them back.')
+        text = re.sub(f'(?s){re.escape(start)}.*?{re.escape(end)}', lambda _: f'{start}\n{block}\n{end}', text)
+    return text
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog='python -m genmix.report', description=__doc__.splitlines()[0])
+    parser.add_argument('--from', dest='run', help='a finished run whose results are to be kept, such as runs/study')
+    args = parser.parse_args(argv)
+    try:
+        if args.run:
+            keep(home() / args.run / 'results')
+        path = home() / 'README.md'
+        text = written(path.read_text(encoding='utf-8'))
+        with whole(path) as part:
+            part.write_text(text, encoding='utf-8')
+    except StudyError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
