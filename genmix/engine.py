@@ -16,15 +16,16 @@ def side_by_side(function, units, workers=0, scheduler=''):
 
     A unit whose Dask worker dies goes to another one.  Raises StudyError as `connected` does, and what a unit raises.
     """
-    units = list(units)
+    calls = [delayed(function)(*unit) for unit in units]
     settings = {'return_as': 'generator_unordered', 'batch_size': 1}
-    if scheduler:
-        with parallel_config('dask', client=connected(scheduler)):
-            pool = Parallel(n_jobs=-1, pre_dispatch='all', **settings)
-    else:
+    if not scheduler:
         workers = workers or (1 if DEVICE.type == 'cuda' else cpu_count())       # what this process may use, in a container too
-        pool = Parallel(n_jobs=min(workers, max(len(units), 1)), **settings)
-    return pool(delayed(function)(*unit) for unit in units)
+        yield from Parallel(n_jobs=min(workers, max(len(calls), 1)), **settings)(calls)
+        return
+    with connected(scheduler) as client:
+        with parallel_config('dask', client=client):
+            pool = Parallel(n_jobs=-1, pre_dispatch='all', **settings)
+        yield from pool(calls)
 
 
 def connected(scheduler, timeout=15):

@@ -127,11 +127,11 @@ def rules(every=None):
     """Rules for make: an executed notebook stands on its source, its modules, the parameters and the stages it needs."""
     every = every or notebooks()
     relative = lambda path: path.relative_to(ROOT).as_posix()
-    # Of notebooks that may run side by side make begins with those named first: the last ones take longest, and should not be left over.
+    # Of notebooks that may run side by side make begins with what is named first: the last ones take longest, and should not be left over.
     lines = [f'FIRST := {" ".join(nb.name for nb in reversed(every))}', '']
     for nb in every:
         done = f'$(R)/notebooks/{nb.name}.ipynb'
-        stages = [f'$(R)/{stage}/provenance.json' for stage in inputs_of(nb, every)]
+        stages = [f'$(R)/{stage}/provenance.json' for stage in reversed(inputs_of(nb, every))]
         needs = [relative(nb.path), *map(relative, nb.modules), '$(R)/params.yaml', *stages]
         lines += [f'{done}: {" ".join(needs)}', f'\t@$(RUNNER) {nb.name}', f'{nb.name}: {done}', f'.PHONY: {nb.name}']
         lines += [f'$(R)/{stage}/provenance.json: {done} ; @:' for stage in nb.makes] + ['']

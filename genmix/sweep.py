@@ -196,9 +196,10 @@ NAMES = {'alone': 'the generator alone', 'classical': 'classical', 'oversample':
 def shown(scores, sets):
     """(grids, choices, sets) for `plots.help_map`."""
     against = {f'GenMix − {NAMES[b]}': differences(scores, b=b) for b in ('alone', 'classical')}
-    choices = next(iter(against.values()))
-    choices = choices[choices.question != 'map']
-    choices = choices.assign(name=choices.question, value=[getattr(r, r.question) for r in choices.itertuples()])
+    cells = next(iter(against.values()))
+    others = cells[cells.question != 'map']
+    default = cells[(cells.question == 'map') & (cells.train_fraction == Setting.train_fraction) & cells.quality.isin(others.quality)]
+    choices = pd.concat([default.assign(choice='default'), others.assign(choice=[f'{r.question} = {getattr(r, r.question)}' for r in others.itertuples()])])
     return {title: t[t.question == 'map'] for title, t in against.items()}, choices, sets
 
 

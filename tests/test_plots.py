@@ -58,7 +58,29 @@ def card_of(generator, scale, names=C.class_names):
 
 
 GAN_LOG = LOG.assign(r_t=[.2, .4], p=[0., .1], real_score=[1., 2], fake_score=[0., -1])
+GAINS = pd.DataFrame([(g, 'all', m, step, .5, .4, .6, 30) for g in 'ab' for m in ('kid', 'diversity', 'coverage') for step in ('synthetic', 'unmixed', 'mixed', 'mixing', 'blending')],
+                     columns='generator label metric step value low high n'.split())
+PARTS = pd.DataFrame([('it helps', 'paper', 'a − b', 'coverage', 'higher', m, m - .1, m + .1, .01, 5, v) for m, v in ((.2, 'supported'), (-.3, 'contradicted'), (.05, 'undecided'))]
+                     + [('it is new', 'control', 'c', 'kid', 'lower', -.5, -.6, -.4, .01, 5, 'supported')], columns='claim of part metric expected mean low high p n verdict'.split())
+LUCK = pd.DataFrame({'patients': [50, 100], 'wrong_winner': [.6, .4], 'lost': [2., 1.], 'wrong_sign': [.3, .2], 'worst_gap': [8., 5.]})
+ARMS = pd.DataFrame([(a, 'holdout', 'all', 'balanced_accuracy', .7, .6, .8) for a in 'xy'], columns='arm test_set label metric mean low high'.split())
+
+
+def mapped():
+    """The map of a sweep that found something and nothing."""
+    from test_sweep import scored
+    from genmix import sweep
+    sets = pd.DataFrame([(c, .25, q, k, .5, 20.) for c in range(4) for q, k in (('50', 2.), ('oracle', 0.))], columns='cohort train_fraction quality kid coverage diversity'.split())
+    return sweep.shown(scored(4, noise=1), sets)
+
+
 DRAW = {
+    'claim_strip': lambda: plots.claim_strip(PARTS),
+    'two_runs': lambda: plots.two_runs(ARMS, ARMS, ['x', 'y', 'absent'], 'holdout'),
+    'gains': lambda: plots.gains(GAINS),
+    'luck': lambda: plots.luck(LUCK, 98),
+    'luck of an unknown size': lambda: plots.luck(LUCK),
+    'help_map': lambda: plots.help_map(*mapped()),
     'grid': lambda: plots.grid(C.images[:6].reshape(2, 3, 32, 32), ['first', 'second'], ['a', '', 'b']),
     'grid with parents': lambda: plots.grid(C.images[:6].reshape(2, 3, 32, 32), ['', ''], ['', '', 'b'], (C.images[6:8], C.images[8:11])),
     'feature_maps': lambda: plots.feature_maps({n: np.random.default_rng(0).normal(size=(4, 8, 8)) for n in 'ab'}, {'a': np.ones(3), 'b': np.array([-1., 0, 2])}),

@@ -94,21 +94,21 @@ def luck(table, patients=None):
 def help_map(grids, choices, sets):
     """Where GenMix helps: GenMix - generator alone, and GenMix - classical, by scarcity and quality; then one choice at a time.
 
-    grids    {title: table of `sweep.differences` over the question `map`}      choices   the same for the others, with columns name and value
+    grids    {title: table of `sweep.differences` over the question `map`}      choices   the same for the default and the others, with a column choice
     sets     sweep_sets.csv: what KID each quality reached
     """
     fractions = sorted({f for t in grids.values() for f in t.train_fraction})
     fig, axes = new(10.5, 2.6 * len(grids) + .26 * len(choices) + 1.6, len(grids) + 1, len(fractions), sharey='row',
                     gridspec_kw={'height_ratios': [2.6] * len(grids) + [.26 * len(choices) + .9]})
     kid = sets.groupby(['train_fraction', 'quality']).kid.mean()
-    for row, (title, table) in zip(axes, grids.items()):
+    for i, (row, (title, table)) in enumerate(zip(axes, grids.items())):
         for ax, fraction in zip(row, fractions):
             own = table[table.train_fraction == fraction]
             x = np.arange(len(own))
             _points(ax, x, own, vertical=True)
             ax.set_xticks(x, [f'{q}\n{kid.get((fraction, q), np.nan):.1f}' for q in own.quality])
-            ax.set_title(f'{fraction:.0%} of the training patients' if row is axes[0] else '', fontsize=9)
-            if row is axes[-2]:
+            ax.set_title(f'{fraction:.0%} of the training patients' if i == 0 else '', fontsize=9)
+            if i == len(grids) - 1:
                 ax.set_xlabel('generator: steps of fine-tuning, KID below')
         row[0].set_ylabel(f'{title}\n[points]')
     for ax in axes[-1, 1:]:
@@ -116,8 +116,8 @@ def help_map(grids, choices, sets):
     axes[-1, 0].remove()
     ax = fig.add_subplot(axes[-1, 0].get_gridspec()[-1, :])
     _points(ax, np.arange(len(choices)), choices, vertical=False)
-    ax.set(yticks=np.arange(len(choices)), yticklabels=[f'{r.name_} = {r.value}' for r in choices.rename(columns={'name': 'name_'}).itertuples()], ylim=(len(choices) - .4, -.6),
-           xlabel=f'{next(iter(grids))} [points], one choice at a time around the default (top row)')
+    ax.set(yticks=np.arange(len(choices)), yticklabels=choices.choice, ylim=(len(choices) - .4, -.6),
+           xlabel=f'{next(iter(grids))} [points], around the default one choice at a time')
     handles = [ax.plot([], [], m, color=tone, mfc='white' if verdict == 'undecided' else tone, label=label)[0] for verdict, (label, tone, m) in HELP.items()]
     fig.legend(handles=handles, loc='outside upper center', ncols=3)
     every = [(f'{title}, {r.train_fraction:.0%}, {r.quality}', r) for title, t in grids.items() for r in t.itertuples()]

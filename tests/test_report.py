@@ -1,0 +1,65 @@
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from genmix import StudyError, claims, report
+
+README = (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A copy of what the README is written from."""
+    shutil.copytree(ROOT / 'measured', tmp_path / 'measured')
+    shutil.copytree(ROOT / 'params', tmp_path / 'params')
+    shutil.copy(ROOT / 'README.md', tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_says_what_was_measured(here):
+    assert report.written(README) == README, 'run: python -m genmix.report'
+
+
+def test_another_number_is_another_readme(here):
+    path = here / 'measured' / 'study' / 'claims.csv'
+    parts = pd.read_csv(path)
+    parts.loc[parts.claim == 'GenMix improves every generator', ['mean', 'low', 'high']] = [.0871, .0671, .1071]
+    parts.loc[parts.claim == 'GenMix improves every generator', 'verdict'] = 'supported'
+    parts.to_csv(path, index=False)
+    assert report.main([]) == 0
+    text = (here / 'README.md').read_text()
+    assert text != README and '+8.7 [+6.7, +10.7] points' in text and re.search(r'\| GenMix improves every generator .*\| supported', text)
+
+
+def test_lost_marks_are_named(here):
+    with pytest.raises(StudyError, match='put them back'):
+        report.written(README.replace('<!-- results', '<!-- resluts'))
+
+
+def test_a_run_is_kept_whole(here, capsys):
+    results = here / 'runs' / 'mine' / 'results'
+    results.mkdir(parents=True)
+    assert report.main(['--from', 'runs/mine']) == 1 and 'make study' in capsys.readouterr().err
+    for name in report.KEPT:
+        shutil.copy(here / 'measured' / 'study' / f'{name}.csv', results)
+    (here / 'measured' / 'study' / 'luck.csv').unlink()
+    assert report.main(['--from', 'runs/mine']) == 0 and (here / 'measured' / 'study' / 'luck.csv').exists()
+
+
+def test_the_long_run_is_what_the_design_asks_for():
+    """At least 16 classifiers of every arm, both test sets, all four learned generators."""
+    long = report.long_run()
+    runs = long['metrics'].groupby(['arm', 'test_set']).seed.nunique()
+    assert (runs >= 16).all() and set(long['metrics'].test_set) == {'holdout', 'population'}
+    assert {f'genmix-{g}' for g in ('dcgan', 'stylegan', 'textual_inversion', 'diffusion', 'oracle')} <= set(long['metrics'].arm)
+    assert report.long_run('folder') is None
+
+
+def test_other_data_stand_beside_nothing():
+    parts = pd.DataFrame({'claim': ['unheard of'], 'of': 'paper', 'verdict': 'undecided'})
+    assert report.beside(parts, {'claims': parts.assign(claim='another')}) == ['-']
+    assert claims.verdicts(parts) == {'unheard of': 'undecided'}
