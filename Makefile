@@ -34,7 +34,7 @@ all: $(ENV) ## run the whole study into runs/cpu
 	@$(MAKE) --no-print-directory -j$(CORES) chain
 
 study: $(ENV) ## the long run: 16 classifiers an arm, full statistics (an hour and more; a stopped one goes on); its tables are kept in measured/
-	@$(MAKE) --no-print-directory all RUN=study SET="seeds=16 bootstrap_draws=10000"
+	@$(MAKE) --no-print-directory all RUN=study SET="seeds=16 bootstrap_draws=10000 $(SET)"
 	$(PY) -m genmix.report --from runs/study
 
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv

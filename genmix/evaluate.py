@@ -258,6 +258,16 @@ def confusions(predictions, test_set, arms):
     return found
 
 
+def mistaken(matrices, names):
+    """One sentence for each arm of `confusions`: the class that is most often taken for another, and for which."""
+    lines = []
+    for arm, counts in matrices.items():
+        share = counts / np.maximum(counts.sum(1, keepdims=True), 1) * (1 - np.eye(len(names)))
+        true, guess = np.unravel_index(share.argmax(), share.shape)
+        lines.append(f'{arm}: {share[true, guess]:.0%} of {names[true]} lesions are taken for {names[guess]}, its most frequent error')
+    return lines
+
+
 def caption(replicates, source, trained_on):
     """What the intervals of a results table mean, in one sentence."""
     one = next(iter(replicates.values()))

@@ -20,6 +20,7 @@ from genmix.plan import PlanError, inputs_of, notebooks
 from genmix.study import MARK, Study, files_hash, home, only_one, whole
 
 RESERVED = {'run'}     # the runner itself fills these parameters
+WHERE = {'workers', 'scheduler'}      # where the work is done: a run may go on elsewhere
 
 
 def read_profile(path):
@@ -111,7 +112,8 @@ def claim(study, profile_path, profile, settings, every):
         name = Path(profile_path).stem
         if before:
             settings = settings or before['set']
-            if (before['profile'], before['set']) != (name, settings):
+            asked_for = lambda words: {k: v for k, v in words.items() if k.rpartition('.')[2] not in WHERE}
+            if (before['profile'], asked_for(before['set'])) != (name, asked_for(settings)):
                 asked = ' '.join(f'{k}={v}' for k, v in before['set'].items()) or 'nothing'
                 raise StudyError(f'runs/{study.run} was made with profile {before["profile"]} and SET of {asked}: choose another '
                                  f'RUN=name for the new settings, or remove runs/{study.run} to start it again.')

@@ -12,7 +12,7 @@ from test_evaluate import predictions
 def test_no_difference_is_undecided():
     r = bootstrap(predictions({'a': .7, 'b': .7}), 'holdout', 500)
     table = family(r, [('a', 'b')], 'holdout')
-    assert list(table.columns) == 'a b metric mean low high p n verdict test_set'.split()
+    assert list(table.columns) == 'a b metric mean low high p detectable n verdict test_set'.split()
     assert table.verdict[0] == 'undecided' and table.n[0] == 4
 
 
@@ -49,7 +49,7 @@ def test_corrected_t_without_a_correction_is_students():
 
 
 def test_folds_that_all_agree_say_nothing():
-    assert corrected_t([0, 0, 0], .25) == {'mean': 0, 'low': 0, 'high': 0, 'p': 1}
+    assert corrected_t([0, 0, 0], .25) == {'mean': 0, 'low': 0, 'high': 0, 'p': 1, 'detectable': 0}
     assert corrected_t([.1, .1], .25)['p'] == 1
 
 

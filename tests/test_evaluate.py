@@ -80,7 +80,7 @@ def test_interval_covers_and_contrast_is_paired():
     assert c['low'] > 0 and c['p'] < .01 and c['mean'] == pytest.approx(r.point['good']['balanced_accuracy'] - r.point['bad']['balanced_accuracy'])
     unpaired = np.hypot(*[r.interval(a, 'balanced_accuracy')[2] - r.interval(a, 'balanced_accuracy')[1] for a in ('good', 'bad')])
     assert c['high'] - c['low'] < unpaired
-    assert r.contrast('good', 'good') == {'mean': 0, 'low': 0, 'high': 0, 'p': 1}
+    assert r.contrast('good', 'good') == {'mean': 0, 'low': 0, 'high': 0, 'p': 1, 'detectable': 0}
 
 
 def test_interval_width_is_that_of_theory():
@@ -229,3 +229,16 @@ def test_several_folds_decide_by_the_corrected_t():
     assert r.contrast('a', 'b') == pytest.approx(contrasts.corrected_t(np.subtract(each[:4], each[4:]), .25))
     assert r.corrected and 'Nadeau and Bengio (n_test / n_train = 0.25)' in evaluate.caption({'holdout': r}, 'x', 'y')
     assert not bootstrap(table[table.fold == 0], 'holdout', 100, ratio=.25).corrected
+
+
+def test_the_most_frequent_error_is_named():
+    said, = evaluate.mistaken({'x': np.array([[6, 3, 1], [0, 9, 1], [0, 2, 8]])}, ['a', 'b', 'c'])
+    assert said == 'x: 30% of a lesions are taken for b, its most frequent error'
+
+
+def test_the_summary_is_the_table_in_numbers():
+    replicates = {'holdout': bootstrap(predictions({'x': .7}), 'holdout', draws=50)}
+    table = evaluate.summary(replicates)
+    row = table[(table.metric == 'balanced_accuracy') & (table.label == 'all')].iloc[0]
+    assert (row['mean'], row.low, row.high) == replicates['holdout'].interval('x', 'balanced_accuracy')
+    assert set(table[table.metric == 'sensitivity'].label) == {0, 1, 2}

@@ -45,7 +45,7 @@ def test_the_chain_leaves_what_it_promises(finished):
     run = clone / 'runs' / 'smoke'
     for name in ('params.yaml', 'cohort/images.npy', 'cohort/manifest.csv', 'cohort/splits.csv', 'generators/dcgan/train_log.csv',
                  'synthetic/dcgan/images.npy', 'synthetic/stylegan/images.npy', 'synthetic/textual_inversion/images.npy', 'synthetic/diffusion/images.npy', 'figures/figure2.gif', 'synthetic/oracle/manifest.csv', 'mixed/dcgan/manifest.csv', 'classifiers/classical/model.safetensors',
-                 'predictions/genmix-dcgan-s1-f0.csv.gz', 'results/metrics.csv', 'results/contrasts.csv', 'results/table.csv', 'results/table.md',
+                 'predictions/genmix-dcgan-s1-f0.csv.gz', 'results/metrics.csv', 'results/contrasts.csv', 'results/claims.csv', 'results/arms.csv', 'results/luck.csv', 'audit/mixing/gains.csv', 'results/table.csv', 'results/table.md',
                  'results/table.tex', 'audit/generator_card.csv', 'embedding/neighbours.csv', 'figures/figure4.svg', 'figures/06_dcgan.png', 'figures/figure1.svg', 'figures/figure3.png', 'timings.csv'):
         assert (run / name).exists(), name
     assert 'runs/smoke is complete' in done.stdout
@@ -117,6 +117,47 @@ def test_without_make(finished):
     again = run()
     assert again.returncode == 0 and re.findall(r'▸ (\w+) starts', again.stdout) == ['07_genmix'], again.stdout + again.stderr
     assert 'mixed/dcgan: kept' in again.stdout
+
+
+@pytest.mark.smoke
+def test_a_deleted_prediction_is_made_again_and_no_other(finished):
+    clone, _ = finished
+    folder = clone / 'runs' / 'smoke' / 'predictions'
+    before, lost = files(folder), folder / 'mixup-dcgan-s1-f0.csv.gz'
+    same = lost.read_bytes()
+    lost.unlink()
+    again = make(clone, 'all', 'PROFILE=smoke')
+    assert again.returncode == 0 and re.findall(r'▸ (\w+) starts', again.stdout) == ['08_classification'], again.stdout + again.stderr
+    assert lost.read_bytes() == same and 'mixup-dcgan-s1-f0.csv.gz is gone' in again.stdout
+    now = files(folder)
+    assert {n for n in before if n.endswith('.gz') and now[n] != before[n]} == {lost.name}
+
+
+@pytest.mark.smoke
+def test_one_prediction_file_changes_table_and_prose_alike(finished):
+    """The generator of the user's own is made to look perfect in one file: numbers, verdict and sentences follow."""
+    run = finished[0] / 'runs' / 'smoke'
+
+    def read():
+        cells = json.loads((run / 'notebooks' / '09_results.ipynb').read_text())['cells']
+        text = {c['id']: ''.join(''.join(o['data'].get('text/markdown', '')) for o in c['outputs'] if 'data' in o) for c in cells if c['cell_type'] == 'code'}
+        prose = next(v for v in text.values() if 'is higher than' in v or 'cannot be told from' in v or 'is lower than' in v)
+        return (run / 'results' / 'table.md').read_text(), pd.read_csv(run / 'results' / 'claims.csv'), prose, text['claims-table']
+    table, parts, prose, claims = read()
+    file = run / 'predictions' / 'genmix-toy-s0-f0.csv.gz'
+    p = pd.read_csv(file, dtype={'id': str})
+    for k, name in enumerate(c for c in p if c.startswith('p_')):
+        p[name] = (p.label == k).astype(float)
+    p.to_csv(file, index=False)
+    (run / 'notebooks' / '09_results.ipynb').unlink()
+    assert make(finished[0], '09_results', 'PROFILE=smoke').returncode == 0
+    table_now, parts_now, prose_now, claims_now = read()
+    row = lambda text: next(line for line in text.splitlines() if line.startswith('| genmix-toy'))
+    line = lambda text: next(line for line in text.splitlines() if line.startswith('- genmix-toy') and 'told from toy' in line or 'than toy' in line)
+    assert row(table) != row(table_now) and line(prose) != line(prose_now) and claims != claims_now
+    own = lambda t: t[(t.claim == 'GenMix improves every generator') & t.part.str.startswith('genmix-toy')]['mean'].item()
+    assert own(parts_now) > own(parts) + .05
+    assert f'{100 * own(parts_now):+.1f} points' in line(prose_now)
 
 
 def test_committed_notebooks_are_clean():

@@ -220,3 +220,18 @@ def test_a_generator_that_is_left_out_is_not_trained(project, capsys):
     runner.skip(every[0], 'a', study)
     assert '02_a is skipped: a is not among the generators' in capsys.readouterr().out
     assert study.path('notebooks/02_a.ipynb').exists() and study.path('synthetic/a/provenance.json').exists() and not study.key('synthetic/a')
+
+
+def test_lost_predictions_are_named(study):
+    study.sign('predictions', {'a-s0-f0': 'k', 'b-s1-f0': 'k', 'mixture': {}})
+    (study.folder / 'predictions' / 'b-s1-f0.csv.gz').write_bytes(b'')
+    assert runner.lost(study) == ['a-s0-f0.csv.gz'] and runner.lost(Study('other', study.home)) == []
+
+
+def test_a_run_may_go_on_elsewhere_but_not_with_other_settings(study, tmp_path):
+    nb = Notebook(notebook(tmp_path / '01_f.ipynb', [("run = ''\nseeds = 5\nscheduler = ''\nworkers = 0", 'parameters')]))
+    claim(study, 'params/p.yaml', {}, {'seeds': 16}, [nb])
+    assert claim(study, 'params/p.yaml', {}, {'seeds': 16, 'scheduler': 'tcp://x:1'}, [nb])['01_f'] == {'seeds': 16, 'scheduler': 'tcp://x:1'}
+    assert claim(study, 'params/p.yaml', {}, {'seeds': 16, '01_f.workers': 2}, [nb])['01_f'] == {'seeds': 16, 'workers': 2}
+    with pytest.raises(StudyError, match='RUN=name'):
+        claim(study, 'params/p.yaml', {}, {'seeds': 17}, [nb])
