@@ -48,37 +48,41 @@ def cluster(folder, workers=2, threads=1):
             process.wait()
 
 
+@pytest.fixture(scope='module')
+def address(tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp('dask')) as at:
+        yield at
+
+
 def test_units_come_back_whatever_their_order():
     assert sorted(v for v, _ in side_by_side(square, [(i,) for i in range(5)], workers=1)) == [0, 1, 4, 9, 16]
     assert list(side_by_side(square, [])) == []
 
 
-def test_a_scheduler_gives_what_loky_gives_on_several_workers(tmp_path, ready):
+def test_a_scheduler_gives_what_loky_gives_on_several_workers(address, ready):
     wanted = some('classical', 'mixup-toy', 'genmix-toy', seeds=2)
     run_all(ready, wanted, workers=2)
     read = lambda: {p.name: p.read_bytes() for p in (ready.folder / 'predictions').glob('*.csv.gz')}
     first = read()
     for p in (ready.folder / 'predictions').iterdir():
         p.unlink()
-    with cluster(tmp_path) as address:
-        run_all(ready, wanted, scheduler=address)
-        assert read() == first and len(first) == 6
-        before = stamps(ready)
-        run_all(ready, wanted, scheduler=address)
-        assert stamps(ready) == before
-        pids = {pid for _, pid in side_by_side(square, [(i,) for i in range(40)], scheduler=address)}
-        assert len(pids) == 2 and os.getpid() not in pids
+    run_all(ready, wanted, scheduler=address)
+    assert read() == first and len(first) == 6
+    before = stamps(ready)
+    run_all(ready, wanted, scheduler=address)
+    assert stamps(ready) == before
+    pids = {pid for _, pid in side_by_side(square, [(i,) for i in range(40)], scheduler=address)}
+    assert len(pids) == 2 and os.getpid() not in pids
 
 
-def test_a_unit_whose_worker_is_killed_goes_to_another(tmp_path):
-    with cluster(tmp_path) as address:
-        assert sorted(side_by_side(die_once, [(i, str(tmp_path / 'died')) for i in range(6)], scheduler=address)) == list(range(6))
+def test_a_unit_whose_worker_is_killed_goes_to_another(address, tmp_path):
+    assert sorted(side_by_side(die_once, [(i, str(tmp_path / 'died')) for i in range(6)], scheduler=address)) == list(range(6))
     assert (tmp_path / 'died').exists()
 
 
 def test_workers_with_several_threads_are_refused(tmp_path):
-    with cluster(tmp_path, workers=1, threads=2) as address, pytest.raises(StudyError, match='--nthreads 1'):
-        connected(address)
+    with cluster(tmp_path, workers=1, threads=2) as wide, pytest.raises(StudyError, match='--nthreads 1'):
+        connected(wide)
 
 
 def test_nobody_at_the_address():

@@ -1,0 +1,23 @@
+"""Twelve small trainings on a Dask scheduler with one worker and with two, on loopback."""
+import time
+
+from genmix.engine import side_by_side
+from genmix.trials import Regime, run
+from test_engine import cluster
+from test_trials import ready, some       # noqa: F401  (ready is a fixture)
+
+
+def test_two_workers_against_one(benchmark, ready, tmp_path):
+    trials = some('classical', 'mixup', 'genmix-toy', seeds=4, regime=Regime(steps=60, batch_size=64))
+    units = [(t, ready.run, ready.home) for t in trials]
+
+    def seconds(workers):
+        (tmp_path / str(workers)).mkdir()
+        with cluster(tmp_path / str(workers), workers=workers) as address:
+            list(side_by_side(run, units[:2 * workers], scheduler=address))          # imports, once a worker
+            start = time.perf_counter()
+            list(side_by_side(run, units, scheduler=address))
+            return time.perf_counter() - start
+    one, two = seconds(1), benchmark.pedantic(seconds, (2,), rounds=1)
+    benchmark.extra_info['ratio'] = round(one / two, 2)
+    print(f'\ntwo workers are {one / two:.2f} times as fast as one')
