@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from genmix import contrasts
+from genmix.arms import generator_of
 from genmix.gain import METRICS
 
 GANS, HEADLINE = ('dcgan', 'stylegan'), 'textual_inversion'
@@ -38,22 +39,24 @@ class Sources:
         """Parts from classifiers: (a, b) pairs of arms or lists of arms, p corrected over them."""
         known = [pair for pair in pairs if all(set([x] if isinstance(x, str) else x) <= set(self.replicates.point) and x for x in pair)]
         table = contrasts.family(self.replicates, known, '', metric)
-        return [{'part': f'{r.a} − {r.b}', 'metric': self.named(metric), 'expected': expected, 'mean': r.mean, 'low': r.low, 'high': r.high, 'p': r.p, 'n': r.n,
-                 'went': r.verdict} for r in table.itertuples()]
+        name = lambda side: side if isinstance(side, str) else f'mean of {shared(side)}'
+        return [{'part': f'{name(a)} − {name(b)}', 'metric': self.named(metric), 'expected': expected, 'mean': r.mean, 'low': r.low, 'high': r.high, 'p': r.p, 'n': r.n,
+                 'went': r.verdict} for (a, b), r in zip(known, table.itertuples())]
 
     def named(self, metric):
         kind, label = metric if isinstance(metric, tuple) else (metric, None)
         return kind.replace('_', ' ') if label is None else f'{kind} of {self.class_counts.index[label]}'.replace('share', 'share of answers')
 
     def carded(self, generators, metric, expected, against=None):
-        """Parts from the generator card: each generator against real lesions (`reference`), or against the number `against`."""
+        """Parts from the generator card: each generator against real lesions (`reference`), or against the number `against`.  Diversity is a share of that of real lesions."""
         found = []
         for g in generators if self.card is not None else ():
             for r in self.card[(self.card.generator == g) & (self.card.label == 'all') & (self.card.metric == metric)].itertuples():
                 base, base_low, base_high = (r.reference, r.reference_low, r.reference_high) if against is None else (against,) * 3
                 low = r.value - base - np.hypot(r.value - r.low, base_high - base)       # Newcombe 1998: half-widths in squares
                 high = r.value - base + np.hypot(r.high - r.value, base - base_low)
-                found.append(judged(f'{g} − {"real lesions" if against is None else against}', metric.replace('_', ' '), expected, r.value - base, low, high, r.n))
+                unit = base if metric == 'diversity' else 1
+                found.append(judged(f'{g} − {"real lesions" if against is None else against}', metric.replace('_', ' '), expected, (r.value - base) / unit, low / unit, high / unit, r.n))
         return found
 
     def gained(self, metric, step='mixing'):
@@ -65,6 +68,12 @@ class Sources:
 
     def all_of(self, kind):
         return [f'{kind}{g}' for g in self.learned if f'{kind}{g}' in self.replicates.point]
+
+
+def shared(arms):
+    """'genmix-<g>' for a list of arms that differ in the generator only."""
+    kinds = {arm.removesuffix(generator_of(arm)) for arm in arms}
+    return f'{kinds.pop()}<g>' if len(kinds) == 1 else ' '.join(arms)
 
 
 def judged(part, metric, expected, mean, low, high, n):
@@ -113,7 +122,7 @@ def verdicts(parts):
     return {claim: 'contradicted' if 'contradicted' in found else 'supported' if found == {'supported'} else 'undecided' for claim, found in of.items()}
 
 
-PERCENT = ('balanced accuracy', 'share', 'sensitivity', 'macro auc', 'copy ratio', 'coverage')
+PERCENT = ('balanced accuracy', 'share', 'sensitivity', 'macro auc', 'copy ratio', 'coverage', 'diversity')
 
 
 def number(r):

@@ -13,10 +13,10 @@ from genmix.study import say
 
 UNSEEN_SEED = 707       # of the dev phantoms drawn here
 METRICS = {'kid': 'lower', 'diversity': 'higher', 'coverage': 'higher'}        # and which way is better
-PER_CLASS = 200         # images of a class in each set: enough for the intervals, few enough for the seconds
+PER_CLASS = 150         # images of a class in each set: enough for the intervals, few enough for the seconds
 
 
-def unseen(study, train, dataset, per_class=300):
+def unseen(study, train, dataset, per_class=250):
     """Lesions that no generator and no mixture has seen: dev phantoms, or half of the held-out patients (NotEnough where they are too few)."""
     if dataset == 'phantom':
         return phantom.draw('dev', [per_class] * len(train.class_names), image_size=train.images.shape[1], seed=UNSEEN_SEED)

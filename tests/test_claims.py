@@ -58,6 +58,10 @@ def test_major_and_rare_classes_come_from_the_training_counts(sources):
     assert list(parts.loc['mixup favours the major class'].metric) == ['share of answers of a', 'sensitivity of b']
 
 
+def test_lists_of_arms_have_a_short_name():
+    assert claims.shared(['genmix-dcgan', 'genmix-stylegan']) == 'genmix-<g>' and claims.shared(['dcgan', 'oracle']) == '<g>' and claims.shared(['mixup-a', 'genmix-a']) == 'mixup-a genmix-a'
+
+
 def test_shares_of_answers_by_hand():
     values = evaluate.from_confusion([[3, 1, 0], [2, 2, 0], [0, 0, 2]])
     assert [values['share', k] for k in range(3)] == pytest.approx([.5, .3, .2])
