@@ -40,3 +40,25 @@ def test_real_ct_slices_run_to_the_results_page(clone):
     metrics = pd.read_csv(clone / 'runs' / 'iq' / 'results' / 'metrics.csv')
     assert set(metrics.test_set) == {'holdout'} and 'genmix-dcgan' in set(metrics.arm)
     assert 'near-duplicate' in (clone / 'runs' / 'iq' / 'results' / 'table.md').read_text()
+
+
+@pytest.mark.smoke
+def test_folds_have_generators_of_their_own_and_decide_by_the_corrected_t(clone):
+    done = make(clone, '09_results', 'PROFILE=smoke', 'RUN=folds', 'SET=folds=2 n_folds=3 generators=[dcgan] arms=[classical,dcgan,genmix-dcgan] seeds=1')
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = clone / 'runs' / 'folds'
+    learned_from = [set(pd.read_csv(run / 'synthetic' / name / 'manifest.csv').split) for name in ('dcgan', 'dcgan-f1')]
+    assert all(len(s) == 1 for s in learned_from) and learned_from[0] != learned_from[1]
+    weights = [(run / 'generators' / name / 'generator.safetensors') for name in ('dcgan', 'dcgan-f1')]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    splits, tables = pd.read_csv(run / 'cohort' / 'splits.csv'), [pd.read_csv(run / 'predictions' / f'genmix-dcgan-s0-f{fold}.csv.gz') for fold in (0, 1)]
+    for fold, table in enumerate(tables):
+        held = table[table.test_set == 'holdout']
+        assert set(held.patient) == set(splits[splits[f'fold{fold}'] == 'test'].patient)
+    row = pd.read_csv(run / 'results' / 'contrasts.csv').query('a == "genmix-dcgan" and b == "dcgan" and test_set == "holdout"').iloc[0]
+    score = pd.read_csv(run / 'results' / 'metrics.csv').query('metric == "balanced_accuracy" and label == "all" and test_set == "holdout"').pivot(index='fold', columns='arm', values='value')
+    gaps = score['genmix-dcgan'] - score['dcgan']
+    ratio = np.mean([(splits[f'fold{k}'] == 'test').sum() / (splits[f'fold{k}'] == 'train').sum() for k in (0, 1)])
+    half = 12.7062 * gaps.std() * (1 / 2 + ratio) ** .5                  # t(.975, 1)
+    assert row['mean'] == pytest.approx(gaps.mean()) and row.high - row['mean'] == pytest.approx(half, rel=1e-3)
+    assert 'Nadeau and Bengio' in (run / 'results' / 'table.md').read_text()
