@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from genmix import StudyError, calibration
+from genmix.arms import PLAIN as WITHOUT, generator_of
 from genmix.contrasts import PRIMARY, corrected_t, detectable, error_of, spread, two_sided
 
 FILE = re.compile(r'(?P<arm>.+)-s(?P<seed>\d+)-f(?P<fold>\d+)\.csv\.gz')
@@ -240,10 +241,16 @@ def results_table(replicates, names):
                         index=pd.Index(replicates.point, name='arm'))
 
 
+def in_order(names):
+    """Arms in the order of the results table: the plain ones, then each generator's three."""
+    generators = dict.fromkeys(g for g in map(generator_of, names) if g)
+    return [a for a in (*WITHOUT, *(f'{kind}{g}' for g in generators for kind in ('', 'mixup-', 'genmix-'))) if a in set(names)]
+
+
 def summary(replicates):
     """results/arms.csv, the table in numbers: arm, test_set, label (a class number or `all`), metric, mean, low, high; `replicates` {test set: Replicates}."""
     rows = [(arm, test_set, *((m[1], m[0]) if isinstance(m, tuple) else ('all', m)), *r.interval(arm, m))
-            for test_set, r in replicates.items() for arm in r.point for m in r.point[arm]]
+            for test_set, r in replicates.items() for arm in in_order(r.point) for m in r.point[arm]]
     return pd.DataFrame(rows, columns=['arm', 'test_set', 'label', 'metric', 'mean', 'low', 'high'])
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genmix import StudyError, claims, contrasts, luck, sweep
-from genmix.arms import PLAIN
+from genmix import StudyError, claims, contrasts, evaluate, luck, sweep
 from genmix.study import home, whole
 
 KEPT = ('metrics', 'arms', 'contrasts', 'claims', 'luck')       # files of results/ that measured/study/ holds
@@ -59,25 +58,29 @@ def keep(results):
 
 # ---- the README ---------------------------------------------------------------------------------------------------
 
+def narrow(text):
+    """A Markdown table without the blanks that line it up."""
+    return re.sub(r'-{3,}', '---', re.sub(r' {2,}', ' ', text))
+
+
 def results_block(long):
     """The README's results: arms with intervals, the declared contrast, the claims, all from the long run."""
     arms, primary, parts = long['arms'], long['contrasts'], long['claims']
     wide = arms[arms.metric == contrasts.PRIMARY].assign(cell=lambda t: [f'{100 * r.mean_:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]' for r in t.rename(columns={'mean': 'mean_'}).itertuples()])
-    order = [a for a in PLAIN if a in set(wide.arm)] + [a for a in wide.arm.drop_duplicates() if a not in PLAIN]
-    scores = wide.pivot(index='arm', columns='test_set', values='cell').loc[order]
+    scores = wide.pivot(index='arm', columns='test_set', values='cell').loc[evaluate.in_order(wide.arm)]
     last = primary.test_set.iloc[-1]
     first, generators = primary[primary.test_set == last].iloc[0], primary.a.iloc[0].count('genmix-')
     family = primary[(primary.test_set == last)].iloc[:generators + 1]
     seeds = int(long['metrics'].seed.nunique())
-    said = claims.in_words(parts)
+    declared = contrasts.in_words(family.iloc[[0]], last)[0].replace(first.a, 'the mean of genmix-<g>').replace(first.b, 'that of the generators alone')
     return '\n'.join([
         f'Balanced accuracy in per cent, mean of {seeds} classifiers an arm with 95 % intervals over seeds and patients:', '',
-        scores.rename(index=lambda a: f'`{a}`').to_markdown(), '',
-        f'**The contrast that was declared beforehand**, on the {last}: {contrasts.in_words(family.iloc[[0]], last)[0]}. This design would have found a true difference of '
+        narrow(scores.rename(index=lambda a: f'`{a}`').to_markdown()), '',
+        f'**The contrast that was declared beforehand**: {declared}. This design would have found a true difference of '
         f'{100 * first.detectable:.1f} points four times in five.', '', 'Generator by generator:', '',
         *(f'- {line}' for line in contrasts.in_words(family.iloc[1:], last)), '',
-        '**The claims**, by the strict rule of `09_results` (supported only when every part is):', '', *(f'- {line}' for line in said), '',
-        claims.overview(parts).to_markdown(index=False), '',
+        '**The claims**, by the strict rule of `09_results` (supported only when every part is):', '', *(f'- {line}' for line in claims.in_words(parts)), '',
+        narrow(claims.overview(parts).to_markdown(index=False)), '',
         *(f'As for hold-outs: {line}.' for line in luck.in_words(long['luck'], 100))])
 
 

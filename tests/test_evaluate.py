@@ -242,3 +242,7 @@ def test_the_summary_is_the_table_in_numbers():
     row = table[(table.metric == 'balanced_accuracy') & (table.label == 'all')].iloc[0]
     assert (row['mean'], row.low, row.high) == replicates['holdout'].interval('x', 'balanced_accuracy')
     assert set(table[table.metric == 'sensitivity'].label) == {0, 1, 2}
+
+
+def test_arms_stand_in_the_order_of_the_table():
+    assert evaluate.in_order(['genmix-b', 'b', 'mixup', 'none', 'a', 'oversample-mixup']) == ['none', 'mixup', 'oversample-mixup', 'b', 'genmix-b', 'a']
