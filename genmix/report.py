@@ -1,15 +1,18 @@
 """What was measured once and is committed: the long run and the map in `measured/`, and the part of the README that is written from them.
 
-python -m genmix.report --from runs/study     keep the results of that run, and write the README's numbers anew
-python -m genmix.report                       only the README
+python -m genmix.report --from runs/study                     keep the results of that run, and write the README's numbers anew
+python -m genmix.report --from runs/breast --real BreastMNIST  the same for a run on real images, by a name of its own
+python -m genmix.report                                       only the README
 """
 import argparse
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from genmix import StudyError, claims, contrasts, evaluate, luck, sweep
 from genmix.study import home, whole
@@ -56,6 +59,19 @@ def keep(results):
             shutil.copy(source, part)
 
 
+def keep_real(run, name):
+    """Keep the scores of a finished run on real images as measured/real/<name>.csv, and how it was asked for, without paths of this machine, beside them."""
+    results, about = run / 'results', run / 'params.yaml'
+    if not (results / 'arms.csv').exists():
+        raise StudyError(f'{run.name} has no results: finish it with `make all RUN={run.name}`.')
+    asked = yaml.safe_load(about.read_text())['set']
+    words = [f'{k}={Path("/path/to") / Path(v).name if k in ("data_dir", "labels_csv") else v}' for k, v in asked.items()]
+    caption = (results / 'table.md').read_text().strip().splitlines()[-1]
+    for suffix, text in (('csv', (results / 'arms.csv').read_text()), ('json', json.dumps({'asked': ' '.join(words), 'caption': caption}, indent=1))):
+        with whole(measured() / 'real' / f'{name}.{suffix}') as part:
+            part.write_text(text)
+
+
 # ---- the README ---------------------------------------------------------------------------------------------------
 
 def narrow(text):
@@ -89,6 +105,19 @@ def map_block(scores):
     return '\n'.join(f'- {line}' for line in sweep.in_words(scores))
 
 
+def real_block(folder):
+    """The README's table of real images: balanced accuracy of each arm on each set, and how each was asked for."""
+    scores, lines = {}, []
+    for path in sorted(folder.glob('*.csv')):
+        table, about = pd.read_csv(path), json.loads(path.with_suffix('.json').read_text())
+        own = table[(table.metric == contrasts.PRIMARY) & (table.test_set == 'holdout')].set_index('arm')
+        scores[path.stem] = {a: f'{100 * own["mean"][a]:.1f} [{100 * own.low[a]:.1f}, {100 * own.high[a]:.1f}]' for a in own.index}
+        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {about["caption"]}']
+    wide = pd.DataFrame(scores).rename_axis('arm')
+    wide = wide.loc[evaluate.in_order(wide.index)].fillna('')
+    return '\n'.join(['Balanced accuracy on the hold-out in per cent:', '', narrow(wide.rename(index=lambda a: f'`{a}`').to_markdown()), '', *lines])
+
+
 def written(text):
     """`text` of a README with the marked blocks written anew; a block whose numbers are not committed stays."""
     blocks = {}
@@ -96,6 +125,8 @@ def written(text):
         blocks['results'] = results_block(long)
     if found := swept():
         blocks['map'] = map_block(found[0])
+    if list((measured() / 'real').glob('*.csv')):
+        blocks['real'] = real_block(measured() / 'real')
     for name, block in blocks.items():
         start, end = (mark.format(name) for mark in MARKS)
         if start not in text or end not in text:
@@ -107,9 +138,12 @@ def written(text):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog='python -m genmix.report', description=__doc__.splitlines()[0])
     parser.add_argument('--from', dest='run', help='a finished run whose results are to be kept, such as runs/study')
+    parser.add_argument('--real', metavar='NAME', help='it is a run on real images, to be known by that name')
     args = parser.parse_args(argv)
     try:
-        if args.run:
+        if args.run and args.real:
+            keep_real(home() / args.run, args.real)
+        elif args.run:
             keep(home() / args.run / 'results')
         path = home() / 'README.md'
         text = written(path.read_text(encoding='utf-8'))

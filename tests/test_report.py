@@ -20,6 +20,12 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def long_run():
+    if report.long_run() is None:
+        pytest.skip('no long run is committed yet')
+
+
 def test_the_readme_says_what_was_measured(here):
     assert report.written(README) == README, 'run: python -m genmix.report'
 
@@ -63,3 +69,18 @@ def test_other_data_stand_beside_nothing():
     parts = pd.DataFrame({'claim': ['unheard of'], 'of': 'paper', 'verdict': 'undecided'})
     assert report.beside(parts, {'claims': parts.assign(claim='another')}) == ['-']
     assert claims.verdicts(parts) == {'unheard of': 'undecided'}
+
+
+def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
+    run = here / 'runs' / 'breast'
+    (run / 'results').mkdir(parents=True)
+    rows = [(a, 'holdout', 'all', 'balanced_accuracy', m, m - .1, m + .1) for a, m in (('none', .6), ('genmix-dcgan', .7), ('dcgan', .65))]
+    pd.DataFrame(rows, columns='arm test_set label metric mean low high'.split()).to_csv(run / 'results' / 'arms.csv', index=False)
+    (run / 'results' / 'table.md').write_text('# Results\n\nOn clusters, not patients.\n')
+    (run / 'params.yaml').write_text('set: {dataset: medmnist, medmnist_flag: breastmnist, data_dir: /home/somebody/sets, image_size: 32}')
+    assert report.main(['--from', 'runs/breast', '--real', 'BreastMNIST']) == 0
+    text = (here / 'README.md').read_text()
+    assert '| `none` | 60.0 [50.0, 70.0]' in text and text.index('| `dcgan` | 65.0') < text.index('| `genmix-dcgan` | 70.0')
+    assert 'make all RUN=breastmnist SET="dataset=medmnist medmnist_flag=breastmnist data_dir=/path/to/sets image_size=32"' in text and 'somebody' not in text
+    assert 'On clusters, not patients.' in text
+    assert report.main(['--from', 'runs/nothing', '--real', 'X']) == 1
