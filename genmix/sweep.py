@@ -41,7 +41,7 @@ class Setting:
     arm: str
     cohort: int
     train_fraction: float = .25
-    quality: str = '800'
+    quality: str = '600'
     regime: Regime = Regime(350, 64, 4e-3)
     mixture: Mixture = DEFAULT
     per_class: int = 200
@@ -148,7 +148,7 @@ def judged(run, home, setting):
     return setting.row | kept(study, f'units/{s.arm}-{name}', compute, {'setting': asdict(s)}, inputs, [arms, classify, mixing, mixed.drawn, regime.taught, judged])
 
 
-def run(study, settings, steps=800, workers=0, scheduler=''):
+def run(study, settings, steps=600, workers=0, scheduler=''):
     """(scores, sets): tables of the map, one row a classifier and one a synthetic set.  What stands in the run is not made again."""
     per_class, = {s.per_class for s in settings}
     cells = sorted({(s.cohort, s.train_fraction) for s in settings})

@@ -38,8 +38,8 @@ class Diffusion:
         return [json.dumps(bases.card(base)['sha256'], sort_keys=True)] if base in bases.VARIANTS else []
 
     @classmethod
-    def fit(cls, cohort, out_dir, base='natural', revision=None, prompts=(), steps=800, batch_size=32, lr=2e-3, min_snr=0., dropped=.1, ema=.99, guidance=1.1,
-            sampling_steps=8, grain=True, turns=True, scratch=False, lora_rank=0, checkpointing=False, film=8, moments=7, processes=1, seed=0,
+    def fit(cls, cohort, out_dir, base='natural', revision=None, prompts=(), steps=600, batch_size=32, lr=2e-3, min_snr=0., dropped=.1, ema=.99, guidance=1.2,
+            sampling_steps=6, grain=True, turns=True, scratch=False, lora_rank=0, checkpointing=False, film=8, moments=7, processes=1, seed=0,
             checkpoint_every=100):
         """Fine-tune on `cohort`, classes drawn alike; writes weights, config.json, grain.safetensors, train_log.csv and film.npy.
 
