@@ -44,6 +44,9 @@ sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a 
 test: $(ENV) ## run the tests
 	$(PY) -m pytest
 
+book: $(ENV) ## the notebooks of a finished run as pages that open from disk: runs/cpu/book/index.html
+	@$(PY) -m genmix.book --run $(RUN)
+
 bench: $(ENV) ## measure speed: ratios within one run
 	$(PY) -m pytest tests/bench --benchmark-only -n 0
 
@@ -58,7 +61,7 @@ lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --extra cluster --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --extra cluster --extra book --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the run folder of RUN
 	rm -rf $(R)
@@ -79,7 +82,7 @@ $(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
 -include $(RULES)
 
 
-.PHONY: help env all chain study sweep test bench regime base lab lock clean FORCE
+.PHONY: help env all chain study sweep test book bench regime base lab lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

@@ -72,7 +72,7 @@ def clone(tmp_path_factory):
     """A copy of the project as a user would clone it."""
     folder = tmp_path_factory.mktemp('clone') / 'genmix-study'
     folder.mkdir()
-    for name in ('genmix', 'notebooks', 'params', 'measured'):
+    for name in ('genmix', 'notebooks', 'params', 'measured', 'book'):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
     for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
         shutil.copy(ROOT / name, folder / name)
