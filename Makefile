@@ -2,6 +2,7 @@
 PROFILE ?= cpu
 RUN     ?= $(PROFILE)
 SET     ?=
+REV     ?= HEAD
 R       := runs/$(RUN)
 CORES   := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 PYTHON  ?= python3
@@ -40,6 +41,16 @@ study: $(ENV) ## the long run: 16 classifiers an arm, full statistics (an hour a
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
 	$(PY) -m genmix.runner A3_sweep --run sweep --params params/cpu.yaml
 	$(PY) -m genmix.report
+
+publish: $(ENV) ## write the outputs of a finished run into notebooks/, and its numbers into measured/quick.json
+	@$(PY) -m genmix.publish --run $(RUN)
+
+verify: all ## execute what is missing, and say which numbers have moved from the committed ones (exit code 1 when one has)
+	@$(PY) -m genmix.verify --run $(RUN)
+
+# nbdime reads nbdime_config.json only when it is called nbdiff (python -m nbdime would pass it over); its exit code says nothing.
+nbdiff: $(ENV) ## what changed in the sources of the notebooks since REV=HEAD~1 (or between two: REV="HEAD~2 HEAD")
+	@$(PY) -c 'import sys; sys.argv[0] = "nbdiff"; from nbdime.nbdiffapp import main; sys.exit(main())' $(REV) notebooks
 
 test: $(ENV) ## run the tests
 	$(PY) -m pytest
@@ -82,7 +93,7 @@ $(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
 -include $(RULES)
 
 
-.PHONY: help env all chain study sweep test book bench regime base lab lock clean FORCE
+.PHONY: help env all chain study sweep publish verify nbdiff book test bench regime base lab student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

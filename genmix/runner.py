@@ -239,6 +239,9 @@ def skip(notebook, generator, study):
     """Leave the notebook unexecuted, with a line on top that says why, and stubs of its stages, so that make finds nothing to do."""
     why = f'{notebook.name} is skipped: {generator} is not among the generators of this run'
     content = json.loads(json.dumps(notebook.content))
+    for cell in content['cells']:
+        if cell['cell_type'] == 'code':       # published outputs are another run's
+            cell['outputs'], cell['execution_count'] = [], None
     content['cells'].insert(0, {'cell_type': 'markdown', 'id': 'skipped', 'metadata': {}, 'source': f'*{why}.*'})
     leave_out(notebook, study, why)
     with whole(study.path('notebooks', f'{notebook.name}.ipynb')) as part:

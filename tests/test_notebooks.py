@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, make
-from genmix import plan
+from genmix import plan, publish
 
 TOY = '''
 import numpy as np
@@ -95,6 +95,23 @@ def test_twice_does_nothing_and_prose_costs_no_training(finished):
 
 
 @pytest.mark.smoke
+def test_a_published_run_leaves_nothing_to_do(finished):
+    clone, _ = finished
+    call = lambda *words: subprocess.run([sys.executable, '-m', 'genmix.publish', '--run', 'smoke', *words], cwd=clone, env=os.environ | {'PYTHONPATH': str(clone)}, capture_output=True, text=True)
+    refused = call()
+    assert refused.returncode == 1 and 'profile smoke' in refused.stderr and 'published' not in (clone / 'notebooks' / '02_dcgan.ipynb').read_text()
+    before = files(clone / 'runs' / 'smoke')
+    done = call('--any')
+    assert done.returncode == 0, done.stdout + done.stderr
+    for nb in plan.notebooks(clone / 'notebooks'):
+        assert nb.path.stat().st_size < publish.LIMIT and nb.content['metadata']['genmix']['published'] == publish.stamp(nb.content)
+        text = nb.path.read_text()
+        assert '▸' not in text and 'papermill' not in json.dumps(nb.content['metadata']) and text.count('"image/png": "') >= 3
+    again = make(clone, 'all', 'PROFILE=smoke')
+    assert again.returncode == 0 and 'starts' not in again.stdout and files(clone / 'runs' / 'smoke') == before, again.stdout + again.stderr
+
+
+@pytest.mark.smoke
 def test_another_set_is_refused_and_a_bad_one_is_named(finished):
     clone, _ = finished
     for words, said in ((['SET=alpha=0.9'], 'RUN=name'), (['RUN=other', 'SET=alhpa=0.9'], 'did you mean "alpha"'),
@@ -161,10 +178,14 @@ def test_one_prediction_file_changes_table_and_prose_alike(finished):
 
 
 def test_committed_notebooks_are_clean():
+    """Outputs are published ones, of the code that stands there now."""
     for nb in plan.notebooks(appendices=True):
         assert len(nb.parameters) and nb.content['cells'][0]['cell_type'] == 'markdown'
+        published, shown = nb.content['metadata'].get('genmix', {}).get('published'), [c for c in nb.content['cells'] if c.get('outputs') or c.get('execution_count')]
+        assert not shown or published, f'{nb.name} holds outputs that were not published: clear them, or run make publish'
+        assert not shown or published == publish.stamp(nb.content), f'the code of {nb.name} has changed since its outputs were published: make all, then make publish'
+        assert nb.path.stat().st_size < publish.LIMIT
         for cell in nb.content['cells']:
-            assert not cell.get('outputs') and cell.get('execution_count') is None
             source = ''.join(cell['source'])
             assert cell['cell_type'] != 'code' or 'parameters' in cell['metadata'].get('tags', []) or len(source.splitlines()) <= 14, (nb.name, source)
 
