@@ -57,6 +57,9 @@ base: $(ENV) ## make the small base model again, from photographs (hours on one 
 lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
+student: $(ENV) ## write the notebooks without solutions into student/ (what was written into them there is lost)
+	@$(PY) -m genmix.student
+
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --extra cluster --no-header --no-annotate pyproject.toml -o requirements.lock
 
@@ -79,7 +82,7 @@ $(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
 -include $(RULES)
 
 
-.PHONY: help env all chain study sweep test bench regime base lab lock clean FORCE
+.PHONY: help env all chain study sweep test bench regime base lab student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.
