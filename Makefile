@@ -71,6 +71,9 @@ base: $(ENV) ## make the small base model again, from photographs (hours on one 
 lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
 	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
 
+student: $(ENV) ## write the notebooks without solutions into student/ (what was written into them there is lost)
+	@$(PY) -m genmix.student
+
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra test --extra ct --extra hub --extra cluster --extra book --no-header --no-annotate pyproject.toml -o requirements.lock
 

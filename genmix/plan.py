@@ -114,7 +114,19 @@ def module_file(name):
 def notebooks(folder=ROOT / 'notebooks', appendices=False):
     """The study's notebooks in running order; appendices, which are marked optional, only when asked for."""
     found = [Notebook(path) for path in sorted(Path(folder).glob('[0-9A-Z][0-9]_*.ipynb'))]
-    return [nb for nb in found if appendices or not nb.optional]
+    return in_order([nb for nb in found if appendices or not nb.optional])
+
+
+def in_order(found):
+    """`found` by name, except that a notebook waits for those that make what it needs: 00_overview runs last.  PlanError when some wait for each other."""
+    order, waiting = [], list(found)
+    while waiting:
+        ready = next((nb for nb in waiting if not inputs_of(nb, [other for other in waiting if other is not nb])), None)
+        if not ready:
+            raise PlanError(f'{", ".join(nb.name for nb in waiting)} wait for each other: mend "needs" or "makes" in the metadata of one of them.')
+        waiting.remove(ready)
+        order.append(ready)
+    return order
 
 
 def inputs_of(notebook, every):

@@ -46,7 +46,7 @@ def test_the_chain_leaves_what_it_promises(finished):
     for name in ('params.yaml', 'cohort/images.npy', 'cohort/manifest.csv', 'cohort/splits.csv', 'generators/dcgan/train_log.csv',
                  'synthetic/dcgan/images.npy', 'synthetic/stylegan/images.npy', 'synthetic/textual_inversion/images.npy', 'synthetic/diffusion/images.npy', 'figures/figure2.gif', 'synthetic/oracle/manifest.csv', 'mixed/dcgan/manifest.csv', 'classifiers/classical/model.safetensors',
                  'predictions/genmix-dcgan-s1-f0.csv.gz', 'results/metrics.csv', 'results/contrasts.csv', 'results/claims.csv', 'results/arms.csv', 'results/luck.csv', 'audit/mixing/gains.csv', 'results/table.csv', 'results/table.md',
-                 'results/table.tex', 'audit/generator_card.csv', 'embedding/neighbours.csv', 'figures/figure4.svg', 'figures/06_dcgan.png', 'figures/figure1.svg', 'figures/figure3.png', 'timings.csv'):
+                 'results/table.tex', 'audit/generator_card.csv', 'embedding/neighbours.csv', 'overview/lesion.csv', 'figures/figure4.svg', 'figures/06_dcgan.png', 'figures/figure1.svg', 'figures/figure3.png', 'timings.csv'):
         assert (run / name).exists(), name
     assert 'runs/smoke is complete' in done.stdout
     assert not done.stderr.strip(), done.stderr

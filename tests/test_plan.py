@@ -62,6 +62,17 @@ def test_appendices_are_not_part_of_all(tmp_path):
     assert [nb.name for nb in plan.notebooks(tmp_path, appendices=True)] == ['01_a', 'A1_b']
 
 
+def test_a_notebook_waits_for_what_it_needs_whatever_its_number(tmp_path):
+    notebook(tmp_path / '00_a.ipynb', [], needs=['x/*', 'y'], makes=['a'])
+    notebook(tmp_path / '01_b.ipynb', [], makes=['x/b'])
+    notebook(tmp_path / '02_c.ipynb', [], needs=['x/*'], makes=['y'])
+    notebook(tmp_path / '03_d.ipynb', [], makes=['x/d'])
+    assert [nb.name for nb in plan.notebooks(tmp_path)] == ['01_b', '03_d', '02_c', '00_a']
+    notebook(tmp_path / '01_b.ipynb', [], needs=['a'], makes=['x/b'])
+    with pytest.raises(PlanError, match='00_a, 01_b, 02_c wait for each other'):
+        plan.notebooks(tmp_path)
+
+
 def test_the_study_is_closed():
     """Whatever a notebook needs, an earlier one makes."""
     made = set()

@@ -99,6 +99,9 @@ DRAW = {
     'filmstrip': lambda: plots.filmstrip(np.zeros((2, 3, 4, 8, 8), np.uint8), C.class_names, [1, 2]),
     'beta_densities': lambda: plots.beta_densities([.4, 1]),
     'mixing_strip': lambda: plots.mixing_strip(C.images[0], C.images[1], [1, .5, 0]),
+    'followed': lambda: plots.followed({'g, by\ngenmix-g': [('real', C.images[0], np.eye(3)[0], np.array([.2, .7, .1])), ('mixture', C.images[1], np.array([.6, .4, 0]), np.array([.5, .5, 0]))]}, C.class_names),
+    'mixtures_told': lambda: plots.mixtures_told(C.images[0], C.images[-1], (0, 2), [1, .5], C.class_names),
+    'minutes': lambda: plots.minutes(pd.Series({'01_a': 9., '02_b': 600.})),
     'simplex': lambda: plots.simplex(np.eye(3), C.class_names),
     'simplex of two': lambda: plots.simplex(np.eye(2), 'ab'),
     'figure1': lambda: plots.figure1(C.images[:3], C.images[3:6], C.images[6:9], .6, C.class_names),
@@ -160,8 +163,16 @@ def test_alt_text_by_hand():
     assert 'No image of small (none), middle (none) and large (none)' in DRAW['examples']().alt
     assert 'right class 0.50' in DRAW['glance']().alt and 'copies 40.0% against 80.0%' in DRAW['glance']().alt
     assert 'h right class 1.00' in DRAW['generators_compared']().alt and 'g (2).' in DRAW['copies_shown']().alt
+    assert 'g, by genmix-g 70% middle and 50% small.' in DRAW['followed']().alt and '10 in all; the longest is 02_b with 10.' in DRAW['minutes']().alt
     # Beta(1, 1) is uniform: 80 % of it lies within 0.1 and 0.9
     assert '80% for α = 1' in DRAW['beta_densities']().alt
+
+
+def test_bars_and_ticks_of_a_followed_lesion_are_the_answer_and_the_label():
+    _, _, _, bars = DRAW['followed']().axes
+    assert [p.get_width() for p in bars.patches] == [.5, .5, 0]
+    (ticks,) = bars.collections
+    assert [segment[0].tolist() for segment in ticks.get_segments()] == [[.6, -.45], [.4, .55]]
 
 
 def test_kept_power_by_hand():
@@ -299,6 +310,8 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
                'panel': lambda: plots.tsne_panels({'a': points}, names), 'panels': lambda: plots.tsne_panels(dict.fromkeys('abc', points), names),
                'nearest': lambda: plots.nearest_lesions(c, np.arange(k), np.arange(8 * k).reshape(k, 8) % (4 * k), names),
                'numbers': lambda: plots.neighbour_numbers(near, names), 'simplex': lambda: plots.simplex(np.eye(k), names),
+               'followed': lambda: plots.followed({'g': [('real', c.images[0], np.eye(k)[0], np.full(k, 1 / k))] * 3}, names),
+               'told': lambda: plots.mixtures_told(c.images[0], c.images[1], (0, 1), [1, .5], names),
                'examples': lambda: plots.examples({'real': plots.pick(c, 2)}, names), 'curves': lambda: plots.training_curves(log, names)}
     for name, draw in figures.items():
         with warnings.catch_warnings():

@@ -11,3 +11,4 @@ from genmix.plots.card import glance, generators_compared, copies_shown
 from genmix.plots.base import captioned, base_curves, reconstructions, kept_power, prompt_sheet, tones_drawn
 from genmix.plots.diffusion import animated, kid_through_training, sampling_sweep
 from genmix.plots.textual_inversion import nearest_words, ways_compared
+from genmix.plots.overview import followed, mixtures_told, minutes

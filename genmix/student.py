@@ -1,0 +1,31 @@
+"""The notebooks for students, in student/: as they are, without the cells tagged `solution` and without outputs.
+
+python -m genmix.student      writes them anew; what a student wrote into them is lost
+"""
+import nbformat
+from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
+
+from genmix.plan import notebooks
+from genmix.study import home, whole
+
+
+def edition(path):
+    """The notebook in file `path` for students: a NotebookNode."""
+    book = nbformat.read(path, as_version=4)
+    for step in (TagRemovePreprocessor(remove_cell_tags={'solution'}, enabled=True), ClearOutputPreprocessor(enabled=True)):
+        book, _ = step(book, {})
+    return book
+
+
+def main():
+    folder, every = home() / 'student', notebooks(home() / 'notebooks', appendices=True)
+    for nb in every:
+        with whole(folder / nb.path.name) as part:
+            part.write_text(nbformat.writes(edition(nb.path)) + '\n', encoding='utf-8')
+    for old in {*folder.glob('*.ipynb')} - {folder / nb.path.name for nb in every}:
+        old.unlink()
+    print(f'{len(every)} notebooks without solutions lie in student/')
+
+
+if __name__ == '__main__':
+    main()
