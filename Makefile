@@ -91,7 +91,7 @@ clean: ## remove the run folder of RUN
 
 # The study: one rule a notebook, written by genmix/plan.py from what the notebooks declare.
 RULES := .rules.mk
-$(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py)
+$(RULES): genmix/plan.py $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py measured measured/*)
 	@$(PYTHON) genmix/plan.py > $@.part && mv $@.part $@
 -include $(RULES)
 

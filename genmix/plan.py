@@ -80,6 +80,11 @@ class Notebook:
         return found
 
     @property
+    def committed(self):
+        """Tables of measured/ that stand beside the run's own, for a notebook that asks genmix.report."""
+        return sorted((ROOT / 'measured').rglob('*.csv')) if ROOT / 'genmix' / 'report.py' in self.modules else []
+
+    @property
     def modules(self):
         """Files of genmix/ that the code cells import, and those that these import in turn."""
         todo = [name for cell in self.code for name in imported(cell)]
@@ -144,7 +149,7 @@ def rules(every=None):
     for nb in every:
         done = f'$(R)/notebooks/{nb.name}.ipynb'
         stages = [f'$(R)/{stage}/provenance.json' for stage in reversed(inputs_of(nb, every))]
-        needs = [relative(nb.path), *map(relative, nb.modules), '$(R)/params.yaml', *stages]
+        needs = [relative(nb.path), *map(relative, nb.modules), *map(relative, nb.committed), '$(R)/params.yaml', *stages]
         lines += [f'{done}: {" ".join(needs)}', f'\t@$(RUNNER) {nb.name}', f'{nb.name}: {done}', f'.PHONY: {nb.name}']
         lines += [f'$(R)/{stage}/provenance.json: {done} ; @:' for stage in nb.makes] + ['']
     return '\n'.join(lines)

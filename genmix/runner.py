@@ -271,7 +271,7 @@ def is_stale(notebook, every, study):
     """True when the executed notebook is missing or older than something it stands on (the rule that make applies)."""
     done = study.folder / 'notebooks' / f'{notebook.name}.ipynb'
     stages = [study.folder / stage / 'provenance.json' for stage in inputs_of(notebook, every)]
-    on = [notebook.path, *notebook.modules, study.folder / 'params.yaml', *stages]
+    on = [notebook.path, *notebook.modules, *notebook.committed, study.folder / 'params.yaml', *stages]
     return not done.exists() or any(p.exists() and p.stat().st_mtime > done.stat().st_mtime for p in on)
 
 

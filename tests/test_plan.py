@@ -90,6 +90,11 @@ def test_defaults_equal_the_cpu_profile():
         assert {k: p.default for k, p in nb.parameters.items() if k != 'run'} == want, nb.name
 
 
+def test_tables_that_stand_beside_the_results_make_them_stale():
+    rules = {line.split(':')[0].split('/')[-1]: line for line in plan.rules().splitlines() if line.startswith('$(R)/notebooks/')}
+    assert ' measured/regime.csv ' in rules['09_results.ipynb'] and 'measured/' not in rules['07_genmix.ipynb']
+
+
 def test_rules_name_real_files():
     text = plan.rules()
     assert '$(R)/notebooks/07_genmix.ipynb: notebooks/07_genmix.ipynb' in text
