@@ -114,8 +114,13 @@ def primary(replicates, learned, test_set):
     return pd.concat([mean, each], ignore_index=True)
 
 
+def worded(p):
+    """'p = 0.021', or 'p < 0.001'."""
+    return f'p = {p:.3f}' if p >= .0005 else 'p < 0.001'
+
+
 def in_words(table, test_set):
     """One sentence for each contrast of a test set, computed: what is higher, lower or undecided."""
     names = {'higher': 'is higher than', 'lower': 'is lower than', 'undecided': 'cannot be told from'}
     return [f'{r.a} {names[r.verdict]} {r.b}: {100 * r.mean:+.1f} points [{100 * r.low:+.1f}, {100 * r.high:+.1f}], '
-            f'Holm p = {r.p:.3f}, {r.n} runs each, {test_set}' for r in table[table.test_set == test_set].itertuples()]
+            f'Holm {worded(r.p)}, {r.n} runs each, {test_set}' for r in table[table.test_set == test_set].itertuples()]

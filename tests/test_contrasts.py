@@ -64,3 +64,8 @@ def test_words_follow_the_numbers():
     assert list(primary.a) == ['mean of genmix-g genmix-h', 'genmix-g', 'genmix-h'] and list(primary.verdict[:2]) == ['higher', 'higher']
     assert 'genmix-g is higher than g: +' in contrasts.in_words(primary, 'holdout')[1]
     assert 'cannot be told from h' in contrasts.in_words(primary, 'holdout')[2]
+
+
+def test_no_p_is_said_to_be_zero():
+    from genmix.contrasts import worded
+    assert worded(.0213) == 'p = 0.021' and worded(.0005) == 'p = 0.001' and worded(1e-9) == 'p < 0.001'

@@ -5,7 +5,12 @@ import numpy as np
 import seaborn as sns
 from scipy import stats
 
+from genmix.contrasts import worded
 from genmix.plots.style import dashes, listed, marker, new, shade, short
+
+
+def unbroken(text):
+    return text.replace(' ', '\u00a0')
 
 
 def of(counts):
@@ -84,7 +89,7 @@ def forest(table, title=''):
     A filled point is decided, an open one is not.
     """
     name, n = table.metric.iloc[0].replace('_', ' '), of(table.n)
-    labels = [textwrap.fill(f'{r.a} − {r.b} ({r.verdict}, p\u00a0=\u00a0{r.p:.3f})', 56, break_on_hyphens=False) for r in table.itertuples()]
+    labels = [textwrap.fill(f'{r.a} − {r.b} ({r.verdict}, {unbroken(worded(r.p))})', 56, break_on_hyphens=False) for r in table.itertuples()]
     fig, axes = new(7.8, .3 * sum(label.count('\n') + 1.2 for label in labels) + 1.2)
     ax = axes[0, 0]
     for i, row in enumerate(table.itertuples()):
