@@ -20,12 +20,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def long_run():
-    if report.long_run() is None:
-        pytest.skip('no long run is committed yet')
-
-
 def test_the_readme_says_what_was_measured(here):
     assert report.written(README) == README, 'run: python -m genmix.report'
 
