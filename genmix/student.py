@@ -14,6 +14,7 @@ def edition(path):
     book = nbformat.read(path, as_version=4)
     for step in (TagRemovePreprocessor(remove_cell_tags={'solution'}, enabled=True), ClearOutputPreprocessor(enabled=True)):
         book, _ = step(book, {})
+    book.metadata.get('genmix', {}).pop('published', None)        # a stamp of outputs that are not there
     return book
 
 
