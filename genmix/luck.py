@@ -13,10 +13,7 @@ def counted(predictions, test_set='population'):
     by_arm = {arm: dict(list(own.groupby(['seed', 'fold']))) for arm, own in part.groupby('arm', sort=False)}
     common = sorted(set.intersection(*(set(runs) for runs in by_arm.values())))
 
-    def counts(run):
-        guess = run[[f'p_{n}' for n in names]].to_numpy().argmax(1)
-        cell = (run.patient.map(patients).to_numpy() * k + run.label.to_numpy()) * k + guess
-        return np.bincount(cell, minlength=len(patients) * k * k).reshape(len(patients), k, k)
+    counts = lambda run: evaluate.per_patient(run, run.patient.map(patients).to_numpy(), len(patients), names)[:, :k * k].reshape(-1, k, k)
     return list(by_arm), np.array([[counts(runs[r]) for r in common] for runs in by_arm.values()], float), len(patients)
 
 
