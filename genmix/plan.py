@@ -6,6 +6,7 @@ import ast
 import json
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,7 +94,7 @@ class Notebook:
             file = module_file(todo.pop())
             if file and file not in files:
                 files.add(file)
-                todo += imported(file.read_text())
+                todo += imported_by(file)
         return sorted(files)
 
 
@@ -109,6 +110,11 @@ def imported(code):
             if 'genmix.generators' in names and node.module == 'genmix':      # the registry imports every generator
                 names += [f'genmix.generators.{file.stem}' for file in sorted((ROOT / 'genmix' / 'generators').glob('[!_]*.py'))]
     return [name for name in names if name.split('.')[0] == 'genmix']
+
+
+@cache
+def imported_by(file):
+    return imported(file.read_text())
 
 
 def module_file(name):
