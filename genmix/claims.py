@@ -140,7 +140,7 @@ def overview(parts):
         found = ('; '.join(f'{r.part}, {r.metric}: {number(r)}' if len(metrics) > 1 else f'{r.part}: {number(r)}' for r in own.itertuples()) if len(own) < 5 else
                  f'{(own.verdict == "supported").sum()} of {len(own)} differences as claimed, {(own.verdict == "contradicted").sum()} the other way')
         rows.append({'claim': claim + (' *(control)*' if own.of.iloc[0] == 'control' else ''), 'measured by': ', '.join(metrics), 'found': found, 'verdict': verdict[claim]})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=['claim', 'measured by', 'found', 'verdict'])
 
 
 def in_words(parts):

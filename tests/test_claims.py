@@ -83,6 +83,11 @@ def test_a_run_without_card_or_gains_tests_the_rest(sources):
     assert set(few.claim) < set(claims.table(sources).claim) and len(few)
 
 
+def test_a_run_that_can_test_nothing_says_so(sources):
+    nothing = claims.table(claims.Sources(evaluate.bootstrap(predictions({'none': .5}, runs=2), 'holdout', 20), COUNTS, ()))
+    assert len(nothing) == 0 and list(claims.overview(nothing).columns) == ['claim', 'measured by', 'found', 'verdict'] and claims.verdicts(nothing) == {}
+
+
 def test_the_smallest_difference_is_found_four_times_in_five():
     """Simulated: runs of a true difference as large as `detectable` says; the test speaks in about 80 % of them."""
     rng, n, sd, found = np.random.default_rng(0), 12, 2., []

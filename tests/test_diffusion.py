@@ -133,7 +133,7 @@ def test_the_first_frame_is_the_base_and_scratch_is_not(reader, tmp_path, cohort
         Diffusion.fit(cohort, tmp_path / name, base=reader, scratch=scratch, **TINY)
     tuned, fresh = (np.load(tmp_path / name / 'film.npy') for name in ('tuned', 'fresh'))
     base, net = diffusion.opened(reader, None, (), cohort.class_names, False, 0)
-    model = Diffusion(base, net, {'guidance': 1.1, 'sampling_steps': 2, 'side': 32})
+    model = Diffusion(base, net, Diffusion.load(tmp_path / 'tuned').config)
     noise = torch.randn(2, *base.shape, generator=torch.Generator().manual_seed(0))
     assert np.array_equal(tuned[0, 1], model.painted(noise, 1)) and not np.array_equal(tuned[0], fresh[0])
 

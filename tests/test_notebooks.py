@@ -98,9 +98,9 @@ def test_twice_does_nothing_and_prose_costs_no_training(finished):
 def test_a_published_run_leaves_nothing_to_do(finished):
     clone, _ = finished
     call = lambda *words: subprocess.run([sys.executable, '-m', 'genmix.publish', '--run', 'smoke', *words], cwd=clone, env=os.environ | {'PYTHONPATH': str(clone)}, capture_output=True, text=True)
-    refused = call()
-    stamped = lambda: [nb.name for nb in plan.notebooks(clone / 'notebooks') if 'published' in nb.content['metadata']['genmix']]
-    assert refused.returncode == 1 and 'profile smoke' in refused.stderr and stamped() == []
+    sources = lambda: {p.name: p.read_bytes() for p in (clone / 'notebooks').iterdir()}
+    untouched, refused = sources(), call()
+    assert refused.returncode == 1 and 'profile smoke' in refused.stderr and sources() == untouched
     before = files(clone / 'runs' / 'smoke')
     done = call('--any')
     assert done.returncode == 0, done.stdout + done.stderr
