@@ -32,7 +32,7 @@ def heldout(study, dataset, lesions, second, many):
         return _halves(study)
     size = data.part(study).images.shape[1]
     wanted = dict(zip(DEV_SEEDS, (lesions, second, many)))
-    list(Parallel(_workers(3 * sum(wanted.values())))(delayed(_draw)(study.run, study.home, name, n, size) for name, n in sorted(wanted.items(), key=lambda item: -item[1])))
+    list(Parallel(processes_for(3 * sum(wanted.values())))(delayed(_draw)(study.run, study.home, name, n, size) for name, n in sorted(wanted.items(), key=lambda item: -item[1])))
     return {name: Cohort.load(study.path(f'audit/{name}')) for name in wanted}
 
 
@@ -85,7 +85,7 @@ def look(study, sets, train, held, network='efficientnet_lite0', reference_steps
     jobs = [call(study.run, study.home, reference, held['many'], reference_steps)]
     jobs += [call(study.run, study.home, lesson, name, c, held['real'], lesson_steps) for name, c in cut.items()]
     jobs += [call(study.run, study.home, cached_features, name, c, network) for name, c in (*every.items(), ('train', views))]
-    side_by_side = Parallel(_workers(sum(map(len, every.values()))), max_nbytes=None, return_as='generator')      # mapped into memory, arrays would be read-only, of which torch warns
+    side_by_side = Parallel(processes_for(sum(map(len, every.values()))), max_nbytes=None, return_as='generator')      # mapped into memory, arrays would be read-only, of which torch warns
     judge, *found = progress(side_by_side(jobs), 'audit', len(jobs))
     lessons, features = dict(zip(cut, found)), found[len(cut):]
     seen = {name: Seen(c, x, judge.label(c.images)) for (name, c), x in zip(every.items(), features)}
@@ -108,7 +108,7 @@ def turned_cohort(cohort):
     return Cohort(np.concatenate(turned(cohort.images)), np.tile(cohort.labels, 8), np.tile(cohort.patients, 8), cohort.class_names, cohort.source, ids)
 
 
-def _workers(images):
+def processes_for(images):
     """One where so few images are looked at that another process is not worth its start, and on a GPU."""
     return 1 if images < 1000 or classify.DEVICE.type == 'cuda' else cpu_count()
 

@@ -10,12 +10,10 @@ from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
-import timm
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models import Inception_V3_Weights, inception_v3
 
 from genmix import StudyError, device
 from genmix.device import DEVICE, autocast
@@ -67,6 +65,7 @@ def load_features(name='efficientnet_lite0', size=None, bf16=None):
 
 def efficientnet_lite0():
     """timm's tf_efficientnet_lite0 with the weights of the package: both list the same tensors in the same order."""
+    import timm       # slow to import, as is torchvision
     net = timm.create_model('tf_efficientnet_lite0', pretrained=False)
     weights = torch.load(checked(weights_file(), SHA256), weights_only=True, map_location='cpu')
     net.load_state_dict(rekeyed(weights, net.state_dict()), strict=True)
@@ -110,6 +109,7 @@ def checked(path, sha256):
 
 def inception():
     """torchvision's Inception v3.  Its features are not those of the TensorFlow port: values compare within this study only."""
+    from torchvision.models import Inception_V3_Weights, inception_v3
     try:
         weights = Inception_V3_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError) as error:

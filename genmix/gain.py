@@ -50,7 +50,7 @@ def gains(real, sets):
     mean, axes = quality.axes_of(r, min(quality.AXES, max(2, least // 4)))
     jobs = [(g, label) for g in sets for label in range(k)]
     few = {(g, step): auditing.first(c, least) for g, steps in sets.items() for step, c in steps.items()}
-    seen = dict(zip(few, Parallel(auditing._workers(sum(map(len, few.values()))))(delayed(_seen)(c) for c in few.values())))
+    seen = dict(zip(few, Parallel(auditing.processes_for(sum(map(len, few.values()))))(delayed(_seen)(c) for c in few.values())))
 
     def of_class(g, label):
         rows, own = real.labels == label, {step: seen[g, step][few[g, step].labels == label] for step in sets[g]}

@@ -96,3 +96,18 @@ def balls(rr, ss, rs, k=K):
     inside = rs < radius(rr)[:, None]
     return {'precision': float(inside.any(0).mean()), 'recall': float((rs < radius(ss)).any(1).mean()),
             'density': float(inside.sum(0).mean() / k), 'coverage': float(inside.any(1).mean())}
+
+
+def beside(made, lesions, n):
+    """dict(KID, diversity, coverage) of the samples `made` (m, d) beside the features `lesions` of one class of real lesions.
+
+    n   real lesions, at most half of them, that are set aside: diversity and coverage are shares of what these reach against the rest
+    NaN where so few lesions are left that they reach nothing themselves.
+    """
+    n = min(n, len(lesions) // 2)
+    held, real = lesions[:n], lesions[n:]
+    if n < 2:
+        return dict.fromkeys(('KID', 'diversity', 'coverage'), np.nan)
+    share = lambda a, b: a / b if b else np.nan
+    return {'KID': mmd2(kernel(real, real), kernel(made, made), kernel(real, made)), 'diversity': share(diversity(made), diversity(held)),
+            'coverage': share(prdc(real, made)['coverage'], prdc(real, held)['coverage'])}

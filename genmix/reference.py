@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import torch.nn as nn
 from safetensors.torch import load_file, save_file
-from timm.models.resnet import BasicBlock, ResNet
 
 from genmix import arms, classify, device, mixing
 from genmix.device import DEVICE, autocast
@@ -29,6 +28,7 @@ class Judge(nn.Module):
     """
 
     def __init__(self, n_classes, mean=.5, std=.25):
+        from timm.models.resnet import BasicBlock, ResNet       # slow to import
         super().__init__()
         net = ResNet(BasicBlock, [1, 1, 1, 1], n_classes, in_chans=1, stem_type='deep', stem_width=8, channels=CHANNELS)
         net.maxpool = nn.Identity()        # 32 pixels are few enough

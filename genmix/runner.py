@@ -78,9 +78,9 @@ def resolve(profile, settings, every):
         known, plain = knowing(key, every), key.rpartition('.')[2]
         if not known:
             raise StudyError(unknown(key, every))
-        own = [nb.name for nb in known if plain in profile.get(nb.name, {})]
-        if len(own) > 1 and '.' not in key:
-            raise StudyError(f'"{key}" is a parameter of {", ".join(own)}: say which, as in {own[0]}.{key}={value}.')
+        own = {nb.name: profile[nb.name][plain] for nb in known if plain in profile.get(nb.name, {})}
+        if '.' not in key and any(v != next(iter(own.values())) for v in own.values()):
+            raise StudyError(f'"{key}" is a parameter of {", ".join(own)}, which have different values: say which, as in {next(iter(own))}.{key}={value}.')
         for nb in known:
             params[nb.name][plain] = value
     for nb in every:

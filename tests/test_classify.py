@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from torchvision.models import vgg16_bn
+from torchvision.models import vgg, vgg16_bn
 
 from conftest import blobs
 from genmix import classify
@@ -22,7 +22,7 @@ def test_imagenet_weights_see_gray_as_colour(monkeypatch):
     """Summing the first layer over colours gives, on a gray image, what the colour network gives (no download: random weights)."""
     torch.manual_seed(0)
     theirs = vgg16_bn(weights=None).eval()
-    monkeypatch.setattr(classify.vgg.VGG16_BN_Weights, 'get_state_dict', lambda self, **kw: dict(theirs.state_dict()))
+    monkeypatch.setattr(vgg.VGG16_BN_Weights, 'get_state_dict', lambda self, **kw: dict(theirs.state_dict()))
     ours = classify.load_imagenet(Classifier(3, 1., 32, mean=0., std=1 / 255, bf16=False)).eval()
     x = torch.rand(2, 1, 32, 32)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_sample_image
-from torchvision.models import inception_v3
+from torchvision.models import Inception_V3_Weights, inception_v3
 
 from genmix import StudyError, features
 from genmix.data import phantom
@@ -76,14 +76,14 @@ def test_unknown_network_is_one_sentence():
 def test_inception_without_a_network_names_the_parameter(monkeypatch):
     def closed(*_, **__):
         raise URLError('closed')
-    monkeypatch.setattr(features.Inception_V3_Weights, 'get_state_dict', closed)
+    monkeypatch.setattr(Inception_V3_Weights, 'get_state_dict', closed)
     with pytest.raises(StudyError, match='features=inception.*closed'):
         load_features('inception')
 
 
 def test_inception_loads_strictly(monkeypatch, lesions):
     weights = inception_v3(weights=None, init_weights=False).state_dict()
-    monkeypatch.setattr(features.Inception_V3_Weights, 'get_state_dict', lambda *_, **__: weights)
+    monkeypatch.setattr(Inception_V3_Weights, 'get_state_dict', lambda *_, **__: weights)
     assert load_features('inception', size=96)(lesions.images[:2]).shape == (2, 2048)
 
 

@@ -4,7 +4,7 @@ from scipy.spatial.distance import cdist
 
 from genmix.data import phantom
 from genmix.features import load_features
-from genmix.quality import axes_of, distances, diversity, fid, kernel, kid, mmd2, prdc
+from genmix.quality import axes_of, beside, distances, diversity, fid, kernel, kid, mmd2, prdc
 
 normal = lambda n, d, seed=0: np.random.default_rng(seed).normal(size=(n, d))
 
@@ -96,3 +96,19 @@ def test_noise_is_no_diversity():
     noise = lambda images: (images + rng.normal(0, 20, images.shape)).clip(0, 255).astype(np.uint8)
     assert .6 < spread(noise(real)) / spread(real) < 1
     assert spread(noise(np.repeat(real[:1], 80, 0))) < .45 * spread(real)
+
+
+def test_lesions_beside_lesions_are_as_good():
+    x = whitened(900, 6)
+    found = beside(x[:200], x[200:], 200)
+    assert abs(found['KID']) < .06 and abs(found['diversity'] - 1) < .1 and abs(found['coverage'] - 1) < .1
+    assert beside(1 + x[:200], x[200:], 200)['KID'] > .2 and beside(.1 * x[:200], x[200:], 200)['coverage'] < .5
+
+
+@pytest.mark.parametrize('n', [1, 2, 3, 9])
+def test_few_lesions_are_halved_and_too_few_give_no_number(n):
+    x = whitened(60, 6)
+    found = beside(x[:40], x[40:40 + n], 40)
+    assert np.isnan(list(found.values())).all() == (n < 4)
+    if n == 9:
+        assert found == beside(x[:40], x[40:49], 4)

@@ -44,11 +44,16 @@ def test_sections_override_common_and_set_overrides_both(every):
     ({'01_a': {'name': None}}, {}, 'name takes str'),
     ({}, {'alpa': 1}, 'alpa.*did you mean "alpha"'),
     ({}, {'run': 'x'}, '"run"'),
-    ({'02_b': {'steps': 1}, '03_c': {'steps': 1}}, {'steps': 9}, '"steps" is a parameter of 02_b, 03_c: say which'),
+    ({'02_b': {'steps': 1}, '03_c': {'steps': 2}}, {'steps': 9}, '"steps" is a parameter of 02_b, 03_c, which have different values: say which'),
 ])
 def test_what_is_wrong_is_named_before_a_kernel_starts(every, profile, settings, words):
     with pytest.raises(StudyError, match=words):
         resolve(profile, settings, every)
+
+
+def test_sections_that_agree_are_set_together(every):
+    params = resolve({'02_b': {'steps': 1}, '03_c': {'steps': 1}}, {'steps': 9}, every)
+    assert params['02_b']['steps'] == params['03_c']['steps'] == 9
 
 
 def test_exponents_are_numbers(every):
