@@ -66,8 +66,8 @@ def keep_real(run, name):
         raise StudyError(f'{run.name} has no results: finish it with `make all RUN={run.name}`.')
     asked = yaml.safe_load(about.read_text())['set']
     words = [f'{k}={Path("/path/to") / Path(v).name if k in ("data_dir", "labels_csv") else v}' for k, v in asked.items()]
-    caption = (results / 'table.md').read_text().strip().splitlines()[-1]
-    for suffix, text in (('csv', (results / 'arms.csv').read_text()), ('json', json.dumps({'asked': ' '.join(words), 'caption': caption}, indent=1))):
+    said = {'asked': ' '.join(words), 'caption': (results / 'table.md').read_text().strip().splitlines()[-1], 'declared': declared(pd.read_csv(results / 'contrasts.csv'), 'holdout')}
+    for suffix, text in (('csv', (results / 'arms.csv').read_text()), ('json', json.dumps(said, indent=1))):
         with whole(measured() / 'real' / f'{name}.{suffix}') as part:
             part.write_text(text)
 
@@ -79,6 +79,12 @@ def narrow(text):
     return re.sub(r'-{3,}', '---', re.sub(r' {2,}', ' ', text))
 
 
+def declared(table, test_set):
+    """The contrast that was declared beforehand, the first of a table of contrasts, in words."""
+    first = table[table.test_set == test_set].iloc[[0]]
+    return contrasts.in_words(first, test_set)[0].replace(first.a.item(), 'the mean of genmix-<g>').replace(first.b.item(), 'that of the generators alone')
+
+
 def results_block(long):
     """The README's results: arms with intervals, the declared contrast, the claims, all from the long run."""
     arms, primary, parts = long['arms'], long['contrasts'], long['claims']
@@ -88,11 +94,10 @@ def results_block(long):
     first, generators = primary[primary.test_set == last].iloc[0], primary.a.iloc[0].count('genmix-')
     family = primary[(primary.test_set == last)].iloc[:generators + 1]
     seeds = int(long['metrics'].seed.nunique())
-    declared = contrasts.in_words(family.iloc[[0]], last)[0].replace(first.a, 'the mean of genmix-<g>').replace(first.b, 'that of the generators alone')
     return '\n'.join([
         f'Balanced accuracy in per cent, mean of {seeds} classifiers an arm with 95 % intervals over seeds and patients:', '',
         narrow(scores.rename(index=lambda a: f'`{a}`').to_markdown()), '',
-        f'**The contrast that was declared beforehand**: {declared}. This design would have found a true difference of '
+        f'**The contrast that was declared beforehand**: {declared(primary, last)}. This design would have found a true difference of '
         f'{100 * first.detectable:.1f} points four times in five.', '', 'Generator by generator:', '',
         *(f'- {line}' for line in contrasts.in_words(family.iloc[1:], last)), '',
         '**The claims**, by the strict rule of `09_results` (supported only when every part is):', '', *(f'- {line}' for line in claims.in_words(parts)), '',
@@ -112,7 +117,7 @@ def real_block(folder):
         table, about = pd.read_csv(path), json.loads(path.with_suffix('.json').read_text())
         own = table[(table.metric == contrasts.PRIMARY) & (table.test_set == 'holdout')].set_index('arm')
         scores[path.stem] = {a: f'{100 * own["mean"][a]:.1f} [{100 * own.low[a]:.1f}, {100 * own.high[a]:.1f}]' for a in own.index}
-        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {about["caption"]}']
+        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {about["declared"]}. {about["caption"]}']
     wide = pd.DataFrame(scores).rename_axis('arm')
     wide = wide.loc[evaluate.in_order(wide.index)].fillna('')
     return '\n'.join(['Balanced accuracy on the hold-out in per cent:', '', narrow(wide.rename(index=lambda a: f'`{a}`').to_markdown()), '', *lines])

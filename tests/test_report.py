@@ -70,11 +70,13 @@ def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
     (run / 'results').mkdir(parents=True)
     rows = [(a, 'holdout', 'all', 'balanced_accuracy', m, m - .1, m + .1) for a, m in (('none', .6), ('genmix-dcgan', .7), ('dcgan', .65))]
     pd.DataFrame(rows, columns='arm test_set label metric mean low high'.split()).to_csv(run / 'results' / 'arms.csv', index=False)
+    pd.DataFrame([('genmix-dcgan', 'dcgan', 'balanced_accuracy', .05, -.01, .11, .2, .08, 5, 'undecided', 'holdout')],
+                 columns='a b metric mean low high p detectable n verdict test_set'.split()).to_csv(run / 'results' / 'contrasts.csv', index=False)
     (run / 'results' / 'table.md').write_text('# Results\n\nOn clusters, not patients.\n')
     (run / 'params.yaml').write_text('set: {dataset: medmnist, medmnist_flag: breastmnist, data_dir: /home/somebody/sets, image_size: 32}')
     assert report.main(['--from', 'runs/breast', '--real', 'BreastMNIST']) == 0
     text = (here / 'README.md').read_text()
     assert '| `none` | 60.0 [50.0, 70.0]' in text and text.index('| `dcgan` | 65.0') < text.index('| `genmix-dcgan` | 70.0')
     assert 'make all RUN=breastmnist SET="dataset=medmnist medmnist_flag=breastmnist data_dir=/path/to/sets image_size=32"' in text and 'somebody' not in text
-    assert 'On clusters, not patients.' in text
+    assert 'the mean of genmix-<g> cannot be told from that of the generators alone: +5.0 points [-1.0, +11.0]' in text and 'On clusters, not patients.' in text
     assert report.main(['--from', 'runs/nothing', '--real', 'X']) == 1
