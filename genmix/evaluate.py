@@ -275,15 +275,15 @@ def mistaken(matrices, names):
     return lines
 
 
-def caption(replicates, source, trained_on):
-    """What the intervals of a results table mean, in one sentence."""
-    one = next(iter(replicates.values()))
-    sets = ', '.join(f'{name} of {r.n_patients} patients' for name, r in replicates.items())
+def caption(replicates, source, train):
+    """What the intervals of a results table mean, in one sentence.  `source` of the cohort says whether its patients are known, or clusters of like images stand for them."""
+    one, owners = next(iter(replicates.values())), 'clusters' if 'patients unknown' in source else 'patients'
+    sets = ', '.join(f'{name} of {r.n_patients} {owners}' for name, r in replicates.items())
     scope = (f'over {one.n_folds} folds with generators trained in each' if one.n_folds > 1
              else 'conditional on one split and one training of each generator')
     scope += f'; contrasts by the corrected resampled t of Nadeau and Bengio (n_test / n_train = {one.ratio:.2f})' if one.corrected else ''
-    return (f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and patients ({sets}); {scope}; '
-            f'trained on {trained_on}. Data: {source}.')
+    return (f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and {owners} ({sets}); {scope}; '
+            f'trained on {len(train)} images of {len(set(train.patients))} {owners}. Data: {source}.')
 
 
 def write_tables(tables, caption, folder):

@@ -117,7 +117,7 @@ def real_block(folder):
         table, about = pd.read_csv(path), json.loads(path.with_suffix('.json').read_text())
         own = table[(table.metric == contrasts.PRIMARY) & (table.test_set == 'holdout')].set_index('arm')
         scores[path.stem] = {a: f'{100 * own["mean"][a]:.1f} [{100 * own.low[a]:.1f}, {100 * own.high[a]:.1f}]' for a in own.index}
-        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {about["declared"]}. {about["caption"]}']
+        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {about["declared"][0].upper()}{about["declared"][1:]}. {about["caption"]}']
     wide = pd.DataFrame(scores).rename_axis('arm')
     wide = wide.loc[evaluate.in_order(wide.index)].fillna('')
     return '\n'.join(['Balanced accuracy on the hold-out in per cent:', '', narrow(wide.rename(index=lambda a: f'`{a}`').to_markdown()), '', *lines])

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from conftest import blobs
 from genmix import StudyError, calibration, contrasts, evaluate
 from genmix.evaluate import bootstrap, from_confusion, metrics_table, read_predictions, score, weighted_auc
 
@@ -171,10 +172,17 @@ def test_p_keeps_its_word_in_the_tails_of_a_handful_of_runs():
 def test_tables_follow_the_numbers(tmp_path):
     r = {'holdout': bootstrap(predictions({'g': .6, 'genmix-g': .8, 'h': .7, 'genmix-h': .7}), 'holdout', 300)}
     table = evaluate.results_table(r['holdout'], ['a', 'b', 'c'])
-    evaluate.write_tables({'holdout': table}, evaluate.caption(r, 'made_up 100 %', '9 lesions'), tmp_path)
+    evaluate.write_tables({'holdout': table}, evaluate.caption(r, 'made_up 100 %', blobs()), tmp_path)
     assert '| genmix-g' in (tmp_path / 'table.md').read_text() and r'\begin{tabular}' in (tmp_path / 'table.tex').read_text()
     assert r'made\_up 100 \%' in (tmp_path / 'table.tex').read_text()
     assert len(pd.read_csv(tmp_path / 'table.csv')) == 4
+
+
+def test_a_caption_speaks_of_patients_only_where_they_are_known():
+    r = {'holdout': bootstrap(predictions({'a': .6, 'b': .8}), 'holdout', 100)}
+    known, unknown = (evaluate.caption(r, source, blobs()) for source in ('CT', 'x, 9 images (patients unknown: 5 near-duplicate clusters kept together)'))
+    assert 'over runs and patients (holdout of ' in known and 'clusters' not in known
+    assert 'over runs and clusters (holdout of ' in unknown and unknown.count('patients') == 1
 
 
 def test_calibration_is_drawn_as_it_is_counted():
@@ -227,7 +235,7 @@ def test_several_folds_decide_by_the_corrected_t():
     each = [np.mean([score(x.label.to_numpy(), x[['p_a', 'p_b', 'p_c']].to_numpy())['balanced_accuracy', 'all']
                      for _, x in table[(table.arm == arm) & (table.fold == f)].groupby('seed')]) for arm in 'ab' for f in range(4)]
     assert r.contrast('a', 'b') == pytest.approx(contrasts.corrected_t(np.subtract(each[:4], each[4:]), .25))
-    assert r.corrected and 'Nadeau and Bengio (n_test / n_train = 0.25)' in evaluate.caption({'holdout': r}, 'x', 'y')
+    assert r.corrected and 'Nadeau and Bengio (n_test / n_train = 0.25)' in evaluate.caption({'holdout': r}, 'x', blobs())
     assert not bootstrap(table[table.fold == 0], 'holdout', 100, ratio=.25).corrected
 
 

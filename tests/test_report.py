@@ -78,5 +78,5 @@ def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
     text = (here / 'README.md').read_text()
     assert '| `none` | 60.0 [50.0, 70.0]' in text and text.index('| `dcgan` | 65.0') < text.index('| `genmix-dcgan` | 70.0')
     assert 'make all RUN=breastmnist SET="dataset=medmnist medmnist_flag=breastmnist data_dir=/path/to/sets image_size=32"' in text and 'somebody' not in text
-    assert 'the mean of genmix-<g> cannot be told from that of the generators alone: +5.0 points [-1.0, +11.0]' in text and 'On clusters, not patients.' in text
+    assert 'The mean of genmix-<g> cannot be told from that of the generators alone: +5.0 points [-1.0, +11.0]' in text and 'On clusters, not patients.' in text
     assert report.main(['--from', 'runs/nothing', '--real', 'X']) == 1
