@@ -17,7 +17,7 @@ CHOICES = {
 POSITIVE = ('alpha', 'lr', 'steps', 'batch_size', 'seeds', 'width', 'z_dim', 'vgg_width', 'synthetic_per_class', 'mixed_images',
             'shown', 'perplexity', 'neighbours', 'reference_lesions', 'reference_steps', 'lesson_steps', 'bootstrap_draws', 'patients', 'folds',
             'fov_times', 'slices_per_lesion', 'w_dim', 'most', 'mapping_layers', 'pack', 'ada_images', 'ema_images', 'checkpoint_every',
-            'sampling_steps', 'processes', 'film', 'num_vectors')
+            'sampling_steps', 'processes', 'film', 'num_vectors', 'other_steps')
 NOT_NEGATIVE = ('seed', 'textbook_steps', 'r1_gamma', 'weight_decay', 'workers', 'margin_mm', 'smallest_mm', 'path_length', 'psi',
                 'min_snr', 'guidance', 'lora_rank', 'contrast')
 SHARES = ('mixed_share', 'tail', 'train_fraction', 'style_mixing', 'ada_target', 'beta1', 'dropped', 'ema', 'strength')
