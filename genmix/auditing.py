@@ -71,7 +71,7 @@ def lookout(train, dataset, per_class, seed=705):
     return first(train, per_class)
 
 
-def look(study, sets, train, held, network='efficientnet_lite0', reference_steps=800, lesson_steps=200):
+def look(study, sets, train, held, network='efficientnet_lite0', reference_steps=800, lesson_steps=120):
     """What the card needs: (judge, {name: Seen}, Training, {name: labels a network taught by that set gives to `real`}).
 
     sets    {generator: synthetic Cohort}       train   training split       held   of `heldout`

@@ -66,7 +66,8 @@ def keep_real(run, name):
         raise StudyError(f'{run.name} has no results: finish it with `make all RUN={run.name}`.')
     asked = yaml.safe_load(about.read_text())['set']
     words = [f'{k}={Path("/path/to") / Path(v).name if k in ("data_dir", "labels_csv") else v}' for k, v in asked.items()]
-    said = {'asked': ' '.join(words), 'caption': (results / 'table.md').read_text().strip().splitlines()[-1], 'declared': declared(pd.read_csv(results / 'contrasts.csv'), 'holdout')}
+    said = {'asked': ' '.join(words), 'caption': (results / 'table.md').read_text().strip().splitlines()[-1], 'declared': declared(pd.read_csv(results / 'contrasts.csv'), 'holdout'),
+            'sets': nearness(pd.read_csv(card)) if (card := run / 'audit' / 'generator_card.csv').exists() else ''}
     for suffix, text in (('csv', (results / 'arms.csv').read_text()), ('json', json.dumps(said, indent=1))):
         with whole(measured() / 'real' / f'{name}.{suffix}') as part:
             part.write_text(text)
@@ -83,6 +84,12 @@ def declared(table, test_set):
     """The contrast that was declared beforehand, the first of a table of contrasts, in words."""
     first = table[table.test_set == test_set].iloc[[0]]
     return contrasts.in_words(first, test_set)[0].replace(first.a.item(), 'the mean of genmix-<g>').replace(first.b.item(), 'that of the generators alone')
+
+
+def nearness(card):
+    """How near the synthetic sets of a generator card come to real images, in words."""
+    whole_set = card[(card.label == 'all') & card.metric.isin(['kid', 'coverage'])].pivot(index='generator', columns='metric', values='value')
+    return 'KID (0 is best) and coverage of the synthetic sets: ' + ', '.join(f'{r.Index} {r.kid:.1f} and {r.coverage:.2f}' for r in whole_set.itertuples())
 
 
 def results_block(long):
@@ -117,7 +124,8 @@ def real_block(folder):
         table, about = pd.read_csv(path), json.loads(path.with_suffix('.json').read_text())
         own = table[(table.metric == contrasts.PRIMARY) & (table.test_set == 'holdout')].set_index('arm')
         scores[path.stem] = {a: f'{100 * own["mean"][a]:.1f} [{100 * own.low[a]:.1f}, {100 * own.high[a]:.1f}]' for a in own.index}
-        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {about["declared"][0].upper()}{about["declared"][1:]}. {about["caption"]}']
+        said = '. '.join(filter(None, (about['declared'][0].upper() + about['declared'][1:], about['sets'], about['caption'])))
+        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {said}']
     wide = pd.DataFrame(scores).rename_axis('arm')
     wide = wide.loc[evaluate.in_order(wide.index)].fillna('')
     return '\n'.join(['Balanced accuracy on the hold-out in per cent:', '', narrow(wide.rename(index=lambda a: f'`{a}`').to_markdown()), '', *lines])

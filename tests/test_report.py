@@ -74,8 +74,12 @@ def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
                  columns='a b metric mean low high p detectable n verdict test_set'.split()).to_csv(run / 'results' / 'contrasts.csv', index=False)
     (run / 'results' / 'table.md').write_text('# Results\n\nOn clusters, not patients.\n')
     (run / 'params.yaml').write_text('set: {dataset: medmnist, medmnist_flag: breastmnist, data_dir: /home/somebody/sets, image_size: 32}')
+    (run / 'audit').mkdir()
+    pd.DataFrame([('dcgan', 'all', 'kid', 8.1), ('dcgan', 'all', 'coverage', .013), ('dcgan', 'benign', 'kid', 3.)],
+                 columns='generator label metric value'.split()).to_csv(run / 'audit' / 'generator_card.csv', index=False)
     assert report.main(['--from', 'runs/breast', '--real', 'BreastMNIST']) == 0
     text = (here / 'README.md').read_text()
+    assert 'of the synthetic sets: dcgan 8.1 and 0.01. On clusters, not patients.' in text
     assert '| `none` | 60.0 [50.0, 70.0]' in text and text.index('| `dcgan` | 65.0') < text.index('| `genmix-dcgan` | 70.0')
     assert 'make all RUN=breastmnist SET="dataset=medmnist medmnist_flag=breastmnist data_dir=/path/to/sets image_size=32"' in text and 'somebody' not in text
     assert 'The mean of genmix-<g> cannot be told from that of the generators alone: +5.0 points [-1.0, +11.0]' in text and 'On clusters, not patients.' in text
