@@ -1,4 +1,5 @@
 """The GenMix study: generative and mixture augmentation for medical image classification (arXiv 2405.20650)."""
+
 __version__ = '0.1.0'
 
 

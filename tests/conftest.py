@@ -4,16 +4,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')        # before numpy and torch: the tests run as the notebooks do
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy and torch: the tests run as the notebooks do
 
 import numpy as np
 import pytest
 
 from genmix.data.cohort import Cohort
-from genmix.study import Study
+from genmix.data.images import symmetries
+from genmix.data.phantom import plan
+from genmix.run.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / 'shared' / 'data'       # real image sets of the developers; tests that use them skip when absent
+SHARED = (
+    ROOT.parent / 'shared' / 'data'
+)  # real image sets of the developers; tests that use them skip when absent
 
 
 @pytest.fixture
@@ -37,7 +41,13 @@ def blobs(counts=(20, 10, 15), size=32, per_patient=2, seed=0):
     level = (60 + 40 * labels + rng.uniform(-10, 10, len(labels)))[:, None, None]
     images = np.where(np.hypot(x, y) < radius, level, 180) + rng.normal(0, 6, (len(labels), size, size))
     patients = [f'P{k}-{i // per_patient}' for k, n in enumerate(counts) for i in range(n)]
-    return Cohort(images.clip(0, 255).astype(np.uint8), labels, patients, ['small', 'middle', 'large'][:len(counts)], 'blobs')
+    return Cohort(
+        images.clip(0, 255).astype(np.uint8),
+        labels,
+        patients,
+        ['small', 'middle', 'large'][: len(counts)],
+        'blobs',
+    )
 
 
 @pytest.fixture
@@ -48,23 +58,42 @@ def cohort():
 @pytest.fixture(scope='session')
 def world():
     """Training, held-out and fresh phantoms, and a copier: training images turned, shifted by a pixel, under noise."""
-    from genmix.copies import turned
-    from genmix.data import phantom
-    train, heldout, more, fresh = (phantom.draw(name, (n, n, n), seed=seed)
-                                   for name, n, seed in [('cohort', 35, 0), ('dev', 120, 0), ('dev', 100, 1), ('oracle', 100, 0)])
+    train, heldout, more, fresh = (
+        plan.draw(name, (n, n, n), seed=seed)
+        for name, n, seed in [('cohort', 35, 0), ('dev', 120, 0), ('dev', 100, 1), ('oracle', 100, 0)]
+    )
     rng = np.random.default_rng(0)
     source = np.concatenate([rng.choice(np.flatnonzero(train.labels == k), 100) for k in range(3)])
-    moved = [np.roll(turned(train.images[[i]])[rng.integers(8), 0], rng.integers(-1, 2, 2), (0, 1)) for i in source]
+    moved = [
+        np.roll(symmetries(train.images[[i]])[rng.integers(8), 0], rng.integers(-1, 2, 2), (0, 1))
+        for i in source
+    ]
     copies = (moved + rng.normal(0, 10, (300, 64, 64))).clip(0, 255).astype(np.uint8)
-    return {'train': train, 'heldout': heldout, 'more': more, 'fresh': fresh, 'source': source,
-            'copies': type(train)(copies, train.labels[source], ['synthetic'] * 300, train.class_names)}
+    return {
+        'train': train,
+        'heldout': heldout,
+        'more': more,
+        'fresh': fresh,
+        'source': source,
+        'copies': type(train)(copies, train.labels[source], ['synthetic'] * 300, train.class_names),
+    }
 
 
 def make(folder, *words, **kwargs):
     """Run make in `folder` with the Python of these tests."""
-    env = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_HEADLESS')} | {'PYTHONPATH': str(folder)}
-    return subprocess.run(['make', '--no-print-directory', f'PY={sys.executable}', 'ENV=', f'PYTHON={sys.executable}', *words], cwd=folder, env=env,
-                          capture_output=True, text=True, **kwargs)
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_HEADLESS')
+    } | {'PYTHONPATH': str(folder)}
+    return subprocess.run(
+        ['make', '--no-print-directory', f'PY={sys.executable}', 'ENV=', f'PYTHON={sys.executable}', *words],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -72,8 +101,10 @@ def clone(tmp_path_factory):
     """A copy of the project as a user would clone it."""
     folder = tmp_path_factory.mktemp('clone') / 'genmix-study'
     folder.mkdir()
-    for name in ('genmix', 'notebooks', 'params', 'measured', 'book'):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+    for name in ('genmix', 'tools', 'notebooks', 'params', 'measured', 'docs', 'examples'):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+        )
     for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
         shutil.copy(ROOT / name, folder / name)
     return folder

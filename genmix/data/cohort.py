@@ -1,4 +1,5 @@
 """The one type that carries images through the study, and how it is kept on disk."""
+
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Cohort:
 
     Raises StudyError when members disagree, a class index is unknown, or an id is doubled.
     """
+
     images: np.ndarray
     labels: np.ndarray
     patients: np.ndarray
@@ -33,19 +35,32 @@ class Cohort:
     extra: pd.DataFrame = field(default=None, repr=False)
 
     def __post_init__(self):
-        put = lambda name, value: object.__setattr__(self, name, value)
+        def put(name, value):
+            return object.__setattr__(self, name, value)
+
         n = len(self.images)
         put('labels', np.asarray(self.labels, np.int64))
         put('patients', np.asarray(self.patients).astype(str))
         put('class_names', tuple(self.class_names))
-        put('ids', np.array([f'L{i:05d}' for i in range(n)]) if self.ids is None else np.asarray(self.ids).astype(str))
-        put('extra', pd.DataFrame(index=range(n)) if self.extra is None else self.extra.reset_index(drop=True))
+        put(
+            'ids',
+            np.array([f'L{i:05d}' for i in range(n)])
+            if self.ids is None
+            else np.asarray(self.ids).astype(str),
+        )
+        put(
+            'extra', pd.DataFrame(index=range(n)) if self.extra is None else self.extra.reset_index(drop=True)
+        )
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
-            raise StudyError(f'A cohort holds uint8 images of shape (n, H, W), not {self.images.dtype} {self.images.shape}.')
+            raise StudyError(
+                f'A cohort holds uint8 images of shape (n, H, W), not {self.images.dtype} {self.images.shape}.'
+            )
         for name in ('labels', 'patients', 'ids', 'extra'):
             if len(getattr(self, name)) != n:
-                raise StudyError(f'The cohort has {n} images but {len(getattr(self, name))} {name}: give one each.')
-        if n and not (0 <= self.labels.min() and self.labels.max() < len(self.class_names)):
+                raise StudyError(
+                    f'The cohort has {n} images but {len(getattr(self, name))} {name}: give one each.'
+                )
+        if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
             raise StudyError(f'A label lies outside the {len(self.class_names)} classes {self.class_names}.')
         if len(np.unique(self.ids)) != n:
             raise StudyError('Two lesions of the cohort share an id: ids must be unique.')
@@ -57,8 +72,15 @@ class Cohort:
         """The lesions that `index` (slice, boolean mask or integers) selects, all members together."""
         rows = np.arange(len(self))[index]
         rows = np.atleast_1d(rows)
-        return Cohort(self.images[rows], self.labels[rows], self.patients[rows], self.class_names,
-                      self.source, self.ids[rows], self.extra.iloc[rows])
+        return Cohort(
+            self.images[rows],
+            self.labels[rows],
+            self.patients[rows],
+            self.class_names,
+            self.source,
+            self.ids[rows],
+            self.extra.iloc[rows],
+        )
 
     @property
     def counts(self):
@@ -69,7 +91,9 @@ class Cohort:
     def manifest(self):
         """One row a lesion: id, patient, label, class, then the extra columns."""
         names = np.array(self.class_names)
-        own = pd.DataFrame({'id': self.ids, 'patient': self.patients, 'label': self.labels, 'class': names[self.labels]})
+        own = pd.DataFrame(
+            {'id': self.ids, 'patient': self.patients, 'label': self.labels, 'class': names[self.labels]}
+        )
         return pd.concat([own, self.extra], axis=1)
 
     @property
@@ -91,7 +115,9 @@ class Cohort:
         folder = Path(folder)
         np.save(folder / 'images.npy', self.images)
         self.manifest.to_csv(folder / 'manifest.csv', index=False)
-        (folder / 'cohort.json').write_text(json.dumps({'class_names': self.class_names, 'source': self.source}))
+        (folder / 'cohort.json').write_text(
+            json.dumps({'class_names': self.class_names, 'source': self.source})
+        )
 
     @classmethod
     def load(cls, folder):
@@ -100,5 +126,12 @@ class Cohort:
         images = np.load(folder / 'images.npy', allow_pickle=False)
         rows = pd.read_csv(folder / 'manifest.csv', dtype={'id': str, 'patient': str})
         about = json.loads((folder / 'cohort.json').read_text())
-        return cls(images, rows.label, rows.patient, about['class_names'], about['source'], rows.id,
-                   rows.drop(columns=['id', 'patient', 'label', 'class']))
+        return cls(
+            images,
+            rows.label,
+            rows.patient,
+            about['class_names'],
+            about['source'],
+            rows.id,
+            rows.drop(columns=['id', 'patient', 'label', 'class']),
+        )

@@ -1,4 +1,5 @@
 """Who is learned from and who is tested on: by patient, before anything is learned."""
+
 import warnings
 
 import numpy as np
@@ -6,8 +7,8 @@ import pandas as pd
 
 from genmix import StudyError
 
-TRIES = 5           # shuffles tried before the number of parts is lowered
-GOLDEN = (5 ** 0.5 - 1) / 2
+TRIES = 5  # shuffles tried before the number of parts is lowered
+GOLDEN = (5**0.5 - 1) / 2
 
 
 def make_splits(cohort, n_folds=5, folds=1, train_fraction=1.0, seed=0):
@@ -49,7 +50,9 @@ def official_splits(cohort, train_fraction=1.0, seed=0):
     train = (part == 'train') & ~np.isin(cohort.patients, cohort.patients[test])
     for k, name in enumerate(cohort.class_names):
         if not (table.label[train] == k).any() or not (table.label[test] == k).any():
-            raise StudyError(f'Class "{name}" is missing from the official training or test part: choose folds=2 or more, which deals patients anew.')
+            raise StudyError(
+                f'Class "{name}" is missing from the official training or test part: choose folds=2 or more, which deals patients anew.'
+            )
     keep = table.patient.isin(_first_patients(table[train], train_fraction, seed)).to_numpy()
     table['fold0'] = np.select([test, train & keep], ['test', 'train'], 'unused')
     return table
@@ -61,7 +64,9 @@ def select(cohort, splits, fold=0, role='train'):
     Raises StudyError when the splits were made for another cohort, or have no such fold or role.
     """
     if not np.array_equal(cohort.ids, splits['id'].astype(str)):
-        raise StudyError('These splits belong to another cohort (lesion ids differ): make them again with make_splits.')
+        raise StudyError(
+            'These splits belong to another cohort (lesion ids differ): make them again with make_splits.'
+        )
     if f'fold{fold}' not in splits:
         raise StudyError(f'The splits have no fold {fold}: make them with folds={fold + 1} or more.')
     if role not in ('train', 'unused', 'test'):
@@ -79,20 +84,29 @@ def _check(cohort, n_folds, folds, train_fraction):
     for k, name in enumerate(cohort.class_names):
         n = len(np.unique(cohort.patients[cohort.labels == k]))
         if n < 2:
-            raise StudyError(f'Class "{name}" has {n} patient{"s" * (n != 1)}: a split needs at least 2 '
-                             '(one to learn from, one to test on); add patients or drop the class.')
+            raise StudyError(
+                f'Class "{name}" has {n} patient{"s" * (n != 1)}: a split needs at least 2 '
+                '(one to learn from, one to test on); add patients or drop the class.'
+            )
         if n < folds:
-            raise StudyError(f'Class "{name}" has {n} patients but folds is {folds}: each fold tests on other patients; '
-                             f'choose folds={n} or fewer.')
+            raise StudyError(
+                f'Class "{name}" has {n} patients but folds is {folds}: each fold tests on other patients; '
+                f'choose folds={n} or fewer.'
+            )
 
 
 def _deal(table, parts, random):
     """int (n,): which of `parts` each lesion falls into, patients whole, classes in proportion."""
-    from sklearn.model_selection import StratifiedGroupKFold        # slow to import, and processes that read volumes need it not
+    from sklearn.model_selection import (
+        StratifiedGroupKFold,  # slow to import, and processes that read volumes need it not
+    )
+
     part = np.empty(len(table), int)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)        # of a class rarer than the parts, which is handled here
-        cut = StratifiedGroupKFold(parts, shuffle=True, random_state=random).split(table, table.label, table.patient)
+        warnings.simplefilter('ignore', UserWarning)  # of a class rarer than the parts, which is handled here
+        cut = StratifiedGroupKFold(parts, shuffle=True, random_state=random).split(
+            table, table.label, table.patient
+        )
         for k, (_, rows) in enumerate(cut):
             part[rows] = k
     return part
@@ -100,20 +114,28 @@ def _deal(table, parts, random):
 
 def _test_parts(table, n_classes, n_folds, folds, seed):
     """The patients of each fold's test part: a list of `folds` arrays."""
-    random = np.random.RandomState(seed)        # its first shuffle is that of random_state=seed
-    most = min(n_folds, table.label.value_counts().max(), table.patient.nunique())      # sklearn's limits
+    random = np.random.RandomState(seed)  # its first shuffle is that of random_state=seed
+    most = min(n_folds, table.label.value_counts().max(), table.patient.nunique())  # sklearn's limits
     for parts in range(most, max(folds, 2) - 1, -1):
         for _ in range(TRIES):
             part = _deal(table, parts, random)
-            classes = lambda rows: table.label[rows].nunique()
+
+            def classes(rows):
+                return table.label[rows].nunique()
+
             able = [k for k in range(parts) if classes(part == k) == classes(part != k) == n_classes]
             if len(able) >= folds:
                 if parts < n_folds:
-                    warnings.warn(f'Patients of the rarest class are too few for {n_folds} parts: '
-                                  f'dealt into {parts}, so a test part holds about 1/{parts}.', stacklevel=3)
+                    warnings.warn(
+                        f'Patients of the rarest class are too few for {n_folds} parts: '
+                        f'dealt into {parts}, so a test part holds about 1/{parts}.',
+                        stacklevel=3,
+                    )
                 return [table.patient[part == k].unique() for k in able[:folds]]
-    raise StudyError(f'The patients cannot be dealt into {folds} fold(s) with every class in train and test: '
-                     'add patients of the rarest class, or lower folds.')
+    raise StudyError(
+        f'The patients cannot be dealt into {folds} fold(s) with every class in train and test: '
+        'add patients of the rarest class, or lower folds.'
+    )
 
 
 def _first_patients(table, fraction, seed):
@@ -130,4 +152,15 @@ def _first_patients(table, fraction, seed):
     place = (np.arange(len(counts)) * GOLDEN + random.random_sample()) % 1
     order = counts.iloc[np.argsort(place)]
     first = order.gt(0).idxmax().unique()
-    return order.index[np.argsort(~order.index.isin(first), kind='stable')][:max(round(fraction * len(order)), len(first))]
+    return order.index[np.argsort(~order.index.isin(first), kind='stable')][
+        : max(round(fraction * len(order)), len(first))
+    ]
+
+
+def check_split(synthetic, cohort):
+    """StudyError unless `synthetic` was learned from exactly the training lesions of `cohort`: no other split may leak in."""
+    if set(synthetic.extra['split']) != {cohort.fingerprint}:
+        raise StudyError(
+            f'The {synthetic.source} images were learned from another training split than this one: run its notebook '
+            'again for this run, so that no test patient is seen by the generator.'
+        )

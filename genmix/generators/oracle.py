@@ -1,16 +1,18 @@
 """The perfect generator: fresh phantoms of new patients.  The ceiling of every arm; there is none for real data."""
+
 import json
 from pathlib import Path
 
 import numpy as np
 
-from genmix.data import phantom
+from genmix.data.phantom import plan
 from genmix.generators import register
 
 
 @register
 class Oracle:
     """Draws from the phantom population `oracle`, which shares no patient with cohort, dev or test."""
+
     name = 'oracle'
     phantoms_only = True
 
@@ -29,5 +31,5 @@ class Oracle:
         return cls(**json.loads((Path(folder) / 'config.json').read_text()))
 
     def sample(self, label, n, seed):
-        counts = np.eye(len(phantom.CLASS_NAMES), dtype=int)[label] * n
-        return phantom.draw('oracle', counts, image_size=self.image_size, seed=seed).images
+        counts = np.eye(len(plan.CLASS_NAMES), dtype=int)[label] * n
+        return plan.draw('oracle', counts, image_size=self.image_size, seed=seed).images

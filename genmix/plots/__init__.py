@@ -1,14 +1,32 @@
 """Every figure of the study, in one style.  Functions return a matplotlib Figure; the notebooks show and save it."""
-from genmix.plots.style import colour, shade, dashes, marker, listed, new, blank, save, show, montage
-from genmix.plots.lesions import pick, sheet, pairs, class_counts, histograms, holdout_precision, training_curves, filmstrip
-from genmix.plots.mixtures import beta_densities, mixing_strip, simplex, mixed_colours, figure1, examples
-from genmix.plots.scores import regime_curves, loss_curves, arm_points, forest, confusion
-from genmix.plots.stylegan import feature_maps, grid, augmentation_curves
-from genmix.plots.embedding import tsne_panels, tsne_sources, nearest_lesions, neighbour_numbers
+
+from genmix.data.images import montage
+from genmix.plots.audit import copies_shown, generators_compared, glance
 from genmix.plots.calibration import reliability
-from genmix.plots.verdicts import claim_strip, two_runs, gains, luck, help_map
-from genmix.plots.card import glance, generators_compared, copies_shown
-from genmix.plots.base import captioned, base_curves, reconstructions, kept_power, prompt_sheet, tones_drawn
+from genmix.plots.claims import benefit_map, claim_strip, mixing_effects, selection_error, two_runs
 from genmix.plots.diffusion import animated, kid_through_training, sampling_sweep
+from genmix.plots.lesions import (
+    class_counts,
+    filmstrip,
+    histograms,
+    holdout_precision,
+    pairs,
+    pick,
+    sheet,
+    training_curves,
+)
+from genmix.plots.mixing import beta_densities, examples, figure1, mixed_colours, mixing_strip, simplex
+from genmix.plots.pretrained import (
+    base_curves,
+    captioned,
+    kept_power,
+    prompt_sheet,
+    reconstructions,
+    tones_drawn,
+)
+from genmix.plots.scores import arm_points, confusion, forest, loss_curves, regime_curves
+from genmix.plots.style import blank, colour, dashes, listed, marker, new, save, shade, show
+from genmix.plots.stylegan import augmentation_curves, feature_maps, grid
 from genmix.plots.textual_inversion import nearest_words, ways_compared
-from genmix.plots.overview import followed, mixtures_told, minutes
+from genmix.plots.trace import minutes, mixture_labels, traced_lesion
+from genmix.plots.tsne import nearest_lesions, neighbour_numbers, tsne_panels, tsne_sources

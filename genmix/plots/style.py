@@ -1,4 +1,5 @@
 """One style for every figure of the study: colours, second cues, axes, how a lesion is shown, alt text, how a figure is saved."""
+
 import base64
 import io
 import re
@@ -14,13 +15,29 @@ from PIL import Image
 CLASS_COLOURS = ('#1d409f', '#3ba46a', '#c02a2a', '#a678c8', '#b98a1f', '#222222')
 # For what is no class (arms, generators): black and seaborn's colour-blind palette without its palest.
 SHADES = ('#000000', '#0173b2', '#de8f05', '#029e73', '#d55e00', '#cc78bc', '#ca9161', '#56b4e9', '#949494')
-DASHES = ('-', (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (5, 1.5, 1.2, 1.5, 1.2, 1.5)))
+DASHES = (
+    '-',
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+    (0, (5, 1.5, 1.2, 1.5, 1.2, 1.5)),
+)
 MARKERS = ('o', '^', 's', 'D', 'v', 'P')
 # Letters in an SVG stay text: they can be searched, copied and edited, and the bytes depend on no font renderer.  A browser without
 # DejaVu Sans takes its own font, nearly always a narrower one, so nothing collides; the PNG beside it looks the same everywhere.
-STYLE = {'figure.dpi': 90, 'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.titlesize': 10,
-         'svg.hashsalt': 'genmix', 'svg.fonttype': 'none', 'axes.grid': False, 'legend.frameon': False,
-         'axes.prop_cycle': plt.cycler(color=SHADES)}
+STYLE = {
+    'figure.dpi': 90,
+    'font.size': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.titlesize': 10,
+    'svg.hashsalt': 'genmix',
+    'svg.fonttype': 'none',
+    'axes.grid': False,
+    'legend.frameon': False,
+    'axes.prop_cycle': plt.cycler(color=SHADES),
+}
 plt.rcParams.update(STYLE)
 
 
@@ -51,15 +68,21 @@ def listed(items):
 
 def short(names, most=14):
     """Class names of at most `most` characters for axes and legends, distinct where the names are: cut behind, else in the middle, else numbered."""
-    behind = [name if len(name) <= most else f'{name[:most - 1].rstrip()}…' for name in names]
-    within = [name if len(name) <= most else f'{name[:most // 2 - 1]}…{name[-(most // 2):]}' for name in names]
+    behind = [name if len(name) <= most else f'{name[: most - 1].rstrip()}…' for name in names]
+    within = [
+        name if len(name) <= most else f'{name[: most // 2 - 1]}…{name[-(most // 2) :]}' for name in names
+    ]
     found = [b if behind.count(b) == 1 else w for b, w in zip(behind, within)]
-    return found if len(set(found)) == len(found) else [f'{k} {name[:most - 4]}' for k, name in enumerate(names, 1)]
+    return (
+        found
+        if len(set(found)) == len(found)
+        else [f'{k} {name[: most - 4]}' for k, name in enumerate(names, 1)]
+    )
 
 
 def abreast(labels, width):
     """How many entries of a legend stand side by side in `width` inches."""
-    return int(np.clip(width / (.45 + .075 * max(map(len, labels))), 1, len(labels)))
+    return int(np.clip(width / (0.45 + 0.075 * max(map(len, labels))), 1, len(labels)))
 
 
 class Described(Figure):
@@ -93,17 +116,25 @@ def save(fig, path, kind, title):
     <title> and <desc>, and as the label of the one image it is to a screen reader, since matplotlib itself would write RDF that none reads.
     """
     alt = getattr(fig, 'alt', '')
-    if fig.get_layout_engine():                # laid out once: every drawing would move things by a hair
+    if fig.get_layout_engine():  # laid out once: every drawing would move things by a hair
         fig.draw_without_rendering()
         fig.set_layout_engine('none')
     if kind == 'png':
         about = {'Title': title, 'Description': alt or None, 'Software': None}
         return fig.savefig(path, format='png', dpi=150, bbox_inches='tight', metadata=about)
     drawn = io.StringIO()
-    fig.savefig(drawn, format='svg', dpi=150, bbox_inches='tight', metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type')))
+    fig.savefig(
+        drawn,
+        format='svg',
+        dpi=150,
+        bbox_inches='tight',
+        metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type')),
+    )
     inside = f'<title>{escape(title)}</title>' + (f'\n <desc>{escape(alt)}</desc>' if alt else '')
     label = f'role="img" aria-label={quoteattr(alt or title)}'
-    text = re.sub(r'<svg ([^>]*)>', lambda tag: f'<svg {label} {tag[1]}>\n {inside}', drawn.getvalue(), count=1)
+    text = re.sub(
+        r'<svg ([^>]*)>', lambda tag: f'<svg {label} {tag[1]}>\n {inside}', drawn.getvalue(), count=1
+    )
     text = re.sub(r'(?<=data:image/png;base64,\n)[^"]+', in_gray, text)
     with open(path, 'w', encoding='utf-8', newline='\n') as out:
         out.write(text)
@@ -126,14 +157,3 @@ def show(ax, image):
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-
-
-def montage(images, columns, gap=2):
-    """Images uint8 (n, H, W) as one, `columns` wide, white between."""
-    n, h, w = images.shape
-    rows = -(-n // columns)
-    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap), 255, np.uint8)
-    for i, image in enumerate(images):
-        y, x = i // columns * (h + gap), i % columns * (w + gap)
-        canvas[y:y + h, x:x + w] = image
-    return canvas

@@ -1,4 +1,5 @@
 """CT volumes to patches: our reader beside a plain loop over nibabel, on the same 200 phantom volumes of 128 x 128 x 40."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +8,10 @@ from scipy import ndimage
 
 nibabel = pytest.importorskip('nibabel')
 
-from genmix.data import ct, ct_write
 from test_speed import compare
+
+from genmix.data.phantom import write_ct
+from genmix.data.readers.ct import patches as patches_module
 
 VOLUMES = 200
 
@@ -16,7 +19,7 @@ VOLUMES = 200
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp('ct')
-    ct_write.write(root, (80, 50, 70), VOLUMES, slices=40)
+    write_ct.write(root, (80, 50, 70), VOLUMES, slices=40)
     return root
 
 
@@ -24,13 +27,18 @@ def plain(folder):
     """What one writes in ten minutes: no checks, no geometry but the spacing, whole arrays in float64."""
     patches = []
     for row in pd.read_csv(folder / 'lesions.csv').itertuples():
-        image, mask = nibabel.load(folder / row.volume), nibabel.load(folder / row.mask).get_fdata() == row.mask_label
+        image, mask = (
+            nibabel.load(folder / row.volume),
+            nibabel.load(folder / row.mask).get_fdata() == row.mask_label,
+        )
         hu, labels = image.get_fdata(), ndimage.label(mask)[0]
         for k in range(1, labels.max() + 1):
             z = (labels == k).sum((0, 1)).argmax()
             x, y = (int(c) for c in ndimage.center_of_mass(labels[..., z] == k))
             half = int(np.ptp(np.argwhere(labels[..., z] == k), axis=0).max() + 1)
-            square = np.pad(hu[..., z], half, mode='edge')[x:x + 2 * half, y:y + 2 * half].astype(np.float32)
+            square = np.pad(hu[..., z], half, mode='edge')[x : x + 2 * half, y : y + 2 * half].astype(
+                np.float32
+            )
             patches.append(np.asarray(Image.fromarray(square).resize((64, 64), Image.BILINEAR)))
     return patches
 
@@ -39,5 +47,11 @@ def plain(folder):
 def test_volumes_to_patches(benchmark, folder, jobs, monkeypatch):
     monkeypatch.setenv('GENMIX_SALT', 'a salt of the bench')
     monkeypatch.setenv('GENMIX_HEADLESS', '1')
-    assert len(plain(folder)) == len(ct.load(folder, jobs=jobs)[0]) == VOLUMES
-    compare(benchmark, lambda: ct.load(folder, jobs=jobs), lambda: plain(folder), rounds=2, label=f'{VOLUMES} volumes, {jobs} process(es)')
+    assert len(plain(folder)) == len(patches_module.load(folder, jobs=jobs)[0]) == VOLUMES
+    compare(
+        benchmark,
+        lambda: patches_module.load(folder, jobs=jobs),
+        lambda: plain(folder),
+        rounds=2,
+        label=f'{VOLUMES} volumes, {jobs} process(es)',
+    )

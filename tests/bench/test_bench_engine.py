@@ -1,10 +1,12 @@
 """Twelve small trainings on a Dask scheduler with one worker and with two, on loopback."""
+
 import time
 
-from genmix.engine import side_by_side
-from genmix.trials import Regime, run
-from test_engine import cluster
-from test_trials import ready, some       # noqa: F401  (ready is a fixture)
+from test_parallel import cluster
+from test_trials import ready, some  # noqa: F401  (ready is a fixture)
+
+from genmix.classifier.trials import Regime, run
+from genmix.run.parallel import run_parallel
 
 
 def test_two_workers_against_one(benchmark, ready, tmp_path):
@@ -14,10 +16,11 @@ def test_two_workers_against_one(benchmark, ready, tmp_path):
     def seconds(workers):
         (tmp_path / str(workers)).mkdir()
         with cluster(tmp_path / str(workers), workers=workers) as address:
-            list(side_by_side(run, units[:2 * workers], scheduler=address))          # imports, once a worker
+            list(run_parallel(run, units[: 2 * workers], scheduler=address))  # imports, once a worker
             start = time.perf_counter()
-            list(side_by_side(run, units, scheduler=address))
+            list(run_parallel(run, units, scheduler=address))
             return time.perf_counter() - start
+
     one, two = seconds(1), benchmark.pedantic(seconds, (2,), rounds=1)
     benchmark.extra_info['ratio'] = round(one / two, 2)
     print(f'\ntwo workers are {one / two:.2f} times as fast as one')

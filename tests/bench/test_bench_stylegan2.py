@@ -1,24 +1,33 @@
 """StyleGAN2: a training step and its parts against the official architecture written plainly, ratios within one run."""
+
 import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
-from genmix.data import phantom
-from genmix.device import autocast
-from genmix.generators import style_networks as nets
-from genmix.generators.style_training import Recipe, Training
 from test_speed import compare
 
-NETWORK = {'n_classes': 3, 'size': 64, 'z_dim': 64, 'w_dim': 64, 'mapping_layers': 2, 'width': 16, 'most': 128}       # params/cpu.yaml
+from genmix.data.phantom import plan
+from genmix.generators.gan import stylegan2_networks
+from genmix.generators.gan.stylegan2_training import AdversarialTraining, Recipe
+from genmix.run.device import autocast
+
+NETWORK = {
+    'n_classes': 3,
+    'size': 64,
+    'z_dim': 64,
+    'w_dim': 64,
+    'mapping_layers': 2,
+    'width': 16,
+    'most': 128,
+}  # params/cpu.yaml
 BATCH = {'batch_size': 16}
 
 
-def upfirdn(x, up=1, down=1, padding=(0, 0), gain=1.):
+def upfirdn(x, up=1, down=1, padding=(0, 0), gain=1.0):
     """Zeros between the pixels, padding, FIR filter, every `down`-th pixel: the reference operator of the official code, on one filter."""
     n, c, h, w = x.shape
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up - 1, 0, 0, 0, up - 1]).reshape(n, c, h * up, w * up)
-    taps = torch.tensor([1., 3, 3, 1]) / 8
+    taps = torch.tensor([1.0, 3, 3, 1]) / 8
     kernel = (gain * taps[:, None] * taps).expand(c, 1, -1, -1)
     return F.conv2d(F.pad(x, [*padding, *padding]), kernel.to(x.dtype), groups=c)[:, :, ::down, ::down]
 
@@ -29,7 +38,7 @@ class PlainStyleLayer(nn.Module):
     def __init__(self, inputs, outputs, w_dim, up=False):
         super().__init__()
         self.weight, self.up = nn.Parameter(torch.randn(outputs, inputs, 3, 3)), up
-        self.style = nets.EqualLinear(w_dim, inputs, bias=1.)
+        self.style = stylegan2_networks.EqualLinear(w_dim, inputs, bias=1.0)
         self.strength, self.bias = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x, w):
@@ -38,31 +47,44 @@ class PlainStyleLayer(nn.Module):
         own = (own * (own.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()).to(x.dtype)
         x = x.reshape(1, n * c, h, wide)
         if self.up:
-            x = upfirdn(F.conv_transpose2d(x, own.transpose(1, 2).flatten(0, 1), stride=2, groups=n), padding=(1, 1), gain=4)
+            x = upfirdn(
+                F.conv_transpose2d(x, own.transpose(1, 2).flatten(0, 1), stride=2, groups=n),
+                padding=(1, 1),
+                gain=4,
+            )
         else:
             x = F.conv2d(x, own.flatten(0, 1), padding=1, groups=n)
         x = x.unflatten(1, (n, -1))[0]
         x = x + self.strength * torch.randn(n, 1, *x.shape[2:]) + self.bias.view(1, -1, 1, 1)
-        return F.leaky_relu(x, .2) * 2 ** .5
+        return F.leaky_relu(x, 0.2) * 2**0.5
 
 
 class PlainToGray(nn.Module):
     def __init__(self, inputs, w_dim):
         super().__init__()
-        self.weight, self.bias, self.style = nn.Parameter(torch.randn(1, inputs, 1, 1)), nn.Parameter(torch.zeros(1)), nets.EqualLinear(w_dim, inputs, bias=1.)
+        self.weight, self.bias, self.style = (
+            nn.Parameter(torch.randn(1, inputs, 1, 1)),
+            nn.Parameter(torch.zeros(1)),
+            stylegan2_networks.EqualLinear(w_dim, inputs, bias=1.0),
+        )
 
     def forward(self, x, w):
         n, c, h, wide = x.shape
-        own = (self.weight[None] * self.style(w)[:, None, :, None, None] / c ** .5).to(x.dtype)
-        return F.conv2d(x.reshape(1, n * c, h, wide), own.flatten(0, 1), groups=n).unflatten(1, (n, -1))[0] + self.bias
+        own = (self.weight[None] * self.style(w)[:, None, :, None, None] / c**0.5).to(x.dtype)
+        return (
+            F.conv2d(x.reshape(1, n * c, h, wide), own.flatten(0, 1), groups=n).unflatten(1, (n, -1))[0]
+            + self.bias
+        )
 
 
-class PlainPainter(nets.Painter):
+class PlainPainter(stylegan2_networks.Generator):
     """The skip generator of the paper, its operators in their reference form."""
 
     def __init__(self, n_classes, size, z_dim, w_dim, mapping_layers, width, most):
         super().__init__(n_classes, size, z_dim, w_dim, mapping_layers, width, most)
-        self.layers = nn.ModuleList(PlainStyleLayer(*layer.weight.shape[1::-1], w_dim, layer.up) for layer in self.layers)
+        self.layers = nn.ModuleList(
+            PlainStyleLayer(*layer.weight.shape[1::-1], w_dim, layer.up) for layer in self.layers
+        )
         self.gray = nn.ModuleList(PlainToGray(len(gray.weight), w_dim) for gray in self.gray)
 
     def forward(self, z, y):
@@ -70,22 +92,30 @@ class PlainPainter(nets.Painter):
         for i, layer in enumerate(self.layers):
             x = layer(x, w)
             if i % 2 == 0:
-                image = self.gray[i // 2](x, w) if image is None else upfirdn(image, up=2, padding=(2, 1), gain=4) + self.gray[i // 2](x, w)
+                image = (
+                    self.gray[i // 2](x, w)
+                    if image is None
+                    else upfirdn(image, up=2, padding=(2, 1), gain=4) + self.gray[i // 2](x, w)
+                )
         return image
 
 
-class PlainConv(nets.EqualConv):
+class PlainConv(stylegan2_networks.EqualConv):
     def forward(self, x):
         k, weight, bias = self.weight.shape[-1], self.weight * self.scale, self.bias
         if not self.down:
             return F.conv2d(x, weight, bias, padding=k // 2)
-        return F.conv2d(upfirdn(x, down=2, padding=(1, 1)), weight, bias) if k == 1 else F.conv2d(upfirdn(x, padding=(2, 2)), weight, bias, stride=2)
+        return (
+            F.conv2d(upfirdn(x, down=2, padding=(1, 1)), weight, bias)
+            if k == 1
+            else F.conv2d(upfirdn(x, padding=(2, 2)), weight, bias, stride=2)
+        )
 
 
 def plain_critic(critic):
     """`critic` with reference operators in place of the fast ones."""
     for name, layer in list(critic.named_modules()):
-        if isinstance(layer, nets.EqualConv):
+        if isinstance(layer, stylegan2_networks.EqualConv):
             layer.__class__ = PlainConv
     return critic
 
@@ -93,12 +123,17 @@ def plain_critic(critic):
 def plain_training(cohort, batch):
     """One step as the official loop does it: images painted anew for each of the two networks, real and painted judged apart."""
     torch.manual_seed(0)
-    painter, critic = PlainPainter(**NETWORK), plain_critic(nets.Critic(3, 64, NETWORK['width'], NETWORK['most']))
-    optimisers = [torch.optim.Adam(net.parameters(), 2e-3, (0., .99)) for net in (painter, critic)]
-    draw = lambda y: painter(torch.randn(len(y), NETWORK['z_dim']), y)
+    painter, critic = (
+        PlainPainter(**NETWORK),
+        plain_critic(stylegan2_networks.Discriminator(3, 64, NETWORK['width'], NETWORK['most'])),
+    )
+    optimisers = [torch.optim.Adam(net.parameters(), 2e-3, (0.0, 0.99)) for net in (painter, critic)]
+
+    def draw(y):
+        return painter(torch.randn(len(y), NETWORK['z_dim']), y)
 
     def step(enabled=False):
-        y = torch.randint(3, (batch // nets.GROUP,)).repeat_interleave(nets.GROUP)
+        y = torch.randint(3, (batch // stylegan2_networks.GROUP,)).repeat_interleave(stylegan2_networks.GROUP)
         x = torch.from_numpy(cohort.images[:batch, None]) / 127.5 - 1
         with autocast(enabled):
             loss = F.softplus(-critic(draw(y), y)).mean()
@@ -112,31 +147,50 @@ def plain_training(cohort, batch):
         optimisers[1].zero_grad()
         loss.backward()
         optimisers[1].step()
+
     return step
 
 
 @pytest.fixture(scope='module')
 def cohort():
-    return phantom.draw('dev', (60, 60, 60), seed=7)
+    return plan.draw('dev', (60, 60, 60), seed=7)
 
 
 PUBLISHED = {'pack': 1, 'space_to_depth': False}
 
 
-@pytest.mark.parametrize('form, recipe', [
-    ('as trained', {}), ('critic as published', PUBLISHED),
-    ('critic as published, no augmentation', {**PUBLISHED, 'augmentation': 'none', 'style_mixing': 0., 'turns': False})])
+@pytest.mark.parametrize(
+    'form, recipe',
+    [
+        ('as trained', {}),
+        ('critic as published', PUBLISHED),
+        (
+            'critic as published, no augmentation',
+            {**PUBLISHED, 'augmentation': 'none', 'style_mixing': 0.0, 'turns': False},
+        ),
+    ],
+)
 def test_training_step(benchmark, cohort, form, recipe):
     """A step of 16 images of 64 px, same widths: ours against reference operators in float32."""
-    run = Training(cohort, NETWORK, Recipe(**BATCH, **recipe))
-    run.control.p = .3
-    compare(benchmark, lambda: run.step(1), plain_training(cohort, BATCH['batch_size']), label=f'training step, {form}')
+    run = AdversarialTraining(cohort, NETWORK, Recipe(**BATCH, **recipe))
+    run.control.p = 0.3
+    compare(
+        benchmark,
+        lambda: run.step(1),
+        plain_training(cohort, BATCH['batch_size']),
+        label=f'training step, {form}',
+    )
 
 
 def test_training_step_both_in_bf16(benchmark, cohort):
     """The same with the reference under autocast too: what is left is the form of the operators."""
-    run, plain = Training(cohort, NETWORK, Recipe(**BATCH, **PUBLISHED)), plain_training(cohort, BATCH['batch_size'])
-    compare(benchmark, lambda: run.step(1), lambda: plain(True), label='training step, reference in bfloat16 too')
+    run, plain = (
+        AdversarialTraining(cohort, NETWORK, Recipe(**BATCH, **PUBLISHED)),
+        plain_training(cohort, BATCH['batch_size']),
+    )
+    compare(
+        benchmark, lambda: run.step(1), lambda: plain(True), label='training step, reference in bfloat16 too'
+    )
 
 
 def unfolded(x, weight, style):
@@ -150,16 +204,27 @@ def unfolded(x, weight, style):
 @pytest.mark.parametrize('c, size', [(128, 8), (64, 16), (32, 32), (16, 64)])
 def test_modulated_convolution(benchmark, other, c, size):
     """Scaled activations against the other two forms, forward and backward, each in the memory layout that suits it."""
-    x, weight, style = torch.randn(32, c, size, size), torch.randn(c, c, 3, 3), torch.rand(32, c) + .5
-    leaves = lambda *tensors: [t.clone().requires_grad_() for t in tensors]
-    tensors = {'slow': leaves(x, weight, style), 'fast': leaves(x.contiguous(memory_format=torch.channels_last), weight, style)}
-    slow = nets.modulated_conv_grouped if other == 'grouped' else unfolded
+    x, weight, style = torch.randn(32, c, size, size), torch.randn(c, c, 3, 3), torch.rand(32, c) + 0.5
+
+    def leaves(*tensors):
+        return [t.clone().requires_grad_() for t in tensors]
+
+    tensors = {
+        'slow': leaves(x, weight, style),
+        'fast': leaves(x.contiguous(memory_format=torch.channels_last), weight, style),
+    }
+    slow = stylegan2_networks.modulated_conv_grouped if other == 'grouped' else unfolded
 
     def run(form, function):
         with autocast():
             function(*tensors[form]).float().sum().backward()
-    compare(benchmark, lambda: run('fast', nets.modulated_conv), lambda: run('slow', slow),
-            label=f'modulated convolution against {other}, {c} channels of {size} px')
+
+    compare(
+        benchmark,
+        lambda: run('fast', stylegan2_networks.modulated_conv),
+        lambda: run('slow', slow),
+        label=f'modulated convolution against {other}, {c} channels of {size} px',
+    )
 
 
 @pytest.mark.parametrize('folded', [True, False])
@@ -167,28 +232,36 @@ def test_doubling(benchmark, folded):
     """Transposed convolution and depthwise FIR against the FIR folded into a 6 x 6 kernel, and against interpolation before the convolution."""
     x = torch.randn(32, 32, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(16, 32, 3, 3, requires_grad=True)
-    taps = torch.tensor([1., 3, 3, 1]) / 8
+    taps = torch.tensor([1.0, 3, 3, 1]) / 8
 
     def other():
         if not folded:
             return F.conv2d(F.interpolate(x, scale_factor=2, mode='bilinear'), weight.flip(2, 3), padding=1)
-        six = F.conv2d(F.pad(weight.flatten(0, 1)[:, None], [3] * 4), (taps[:, None] * taps)[None, None]).view(16, 32, 6, 6)
+        six = F.conv2d(
+            F.pad(weight.flatten(0, 1)[:, None], [3] * 4), (taps[:, None] * taps)[None, None]
+        ).view(16, 32, 6, 6)
         return F.conv_transpose2d(x, 4 * six.transpose(0, 1), stride=2, padding=2)
 
     def run(function):
         with autocast():
             function().float().sum().backward()
-    compare(benchmark, lambda: run(lambda: nets.convolve(x, weight, up=True)), lambda: run(other),
-            label=f'doubling against {"a folded kernel" if folded else "interpolation first"}')
+
+    compare(
+        benchmark,
+        lambda: run(lambda: stylegan2_networks.convolve(x, weight, up=True)),
+        lambda: run(other),
+        label=f'doubling against {"a folded kernel" if folded else "interpolation first"}',
+    )
 
 
 def test_sampling(benchmark, cohort):
     """Painting 100 images against reference operators in float32."""
-    painter, plain = nets.Painter(**NETWORK).eval(), PlainPainter(**NETWORK).eval()
+    painter, plain = stylegan2_networks.Generator(**NETWORK).eval(), PlainPainter(**NETWORK).eval()
     z, y = torch.randn(100, 64), torch.zeros(100, dtype=torch.long)
 
     @torch.inference_mode()
     def fast():
         with autocast():
             painter(z, y)
+
     compare(benchmark, fast, torch.inference_mode()(lambda: plain(z, y)), label='painting 100 images')

@@ -1,0 +1,1 @@
+"""What was chosen on `dev` phantoms: the training regime and the sweep."""

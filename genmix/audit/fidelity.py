@@ -1,0 +1,139 @@
+"""How near a synthetic set comes to real lesions, and how varied it is: KID, FID, density and coverage, diversity.
+
+Sets are arrays of features, float (n, d), one row an image.  None of these numbers means anything alone: `genmix.card` puts each beside the
+same number for held-out real lesions.
+"""
+
+import numpy as np
+
+K = 5  # neighbour that sets the radius of a ball: Naeem 2020
+AXES = 64  # directions along which diversity and FID are measured
+
+
+def distances(a, b, block=1024):
+    """Euclidean distances float32 (n, m) between the rows of `a` (n, d) and `b` (m, d), block by block."""
+    centre = b.mean(0)  # products of centred rows lose less to rounding
+    a, b = np.float32(a - centre), np.float32(b - centre)
+    out, b2 = np.empty((len(a), len(b)), np.float32), (b * b).sum(1)
+    for start in range(0, len(a), block):
+        part = a[start : start + block]
+        squared = (part * part).sum(1)[:, None] + b2 - 2 * part @ b.T
+        out[start : start + block] = np.sqrt(squared.clip(0))
+    return out
+
+
+def kernel(a, b):
+    """Cubic kernel (x.y / d + 1)^3 of KID, (n, m)."""
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def mmd2(rr, ss, rs):
+    """Unbiased squared MMD from the kernel within real (n, n), within synthetic (m, m) and between (n, m): may be below 0."""
+
+    def within(k):
+        return (k.sum(dtype=np.float64) - np.trace(k, dtype=np.float64)) / (len(k) * (len(k) - 1))
+
+    return within(rr) + within(ss) - 2 * rs.mean(dtype=np.float64)
+
+
+def kid(real, synthetic, subsets=50, size=200, rng=0):
+    """(mean, sd) over random subsets of the unbiased squared MMD under the cubic kernel: Binkowski 2018, arXiv 1801.01401.
+
+    0 for equal distributions, negative values included; the card takes all images at once instead, which is sharper.
+    """
+    rng, size = np.random.default_rng(rng), min(size, len(real), len(synthetic))
+    values = []
+    for _ in range(subsets):
+        r, s = (x[rng.choice(len(x), size, replace=False)] for x in (real, synthetic))
+        values.append(mmd2(kernel(r, r), kernel(s, s), kernel(r, s)))
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def fid(real, synthetic):
+    """(value, n, d): Frechet distance of two Gaussians, Heusel 2017; n is the smaller set.
+
+    Biased upwards unless n is many times d: reduce d first (`axes_of`), and print both.
+    """
+    r, s = np.float64(real), np.float64(synthetic)
+    c1, c2 = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (r, s))
+    w, v = np.linalg.eigh(c1)
+    root = v * np.sqrt(w.clip(0)) @ v.T
+    cross = np.sqrt(
+        np.linalg.eigvalsh(root @ c2 @ root).clip(0)
+    ).sum()  # symmetric, so that no complex root appears
+    value = ((r.mean(0) - s.mean(0)) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * cross
+    return float(value), min(len(r), len(s)), r.shape[1]
+
+
+def principal_axes(real, d=AXES):
+    """(mean (D,), axes (D, d)) of the first `d` principal axes of real lesions: (x - mean) @ axes are coordinates along them."""
+    mean = real.mean(0)
+    covariance = np.cov(np.float64(real - mean), rowvar=False)
+    return mean, np.linalg.eigh(covariance)[1][:, ::-1][:, :d].astype(np.float32)
+
+
+def diversity(features):
+    """Mean distance of two different images of a set; 0 when one image is repeated.
+
+    The card takes it along the principal axes of real lesions: there noise lowers it, if anything, whereas in pixels noise is
+    diversity.  Still, one phantom repeated under fresh noise reaches .2 to .4 of real lesions: read it beside coverage.
+    """
+    return mean_distance(distances(features, features))
+
+
+def mean_distance(d):
+    """Mean off the diagonal of distances (n, n)."""
+    return float((d.sum(dtype=np.float64) - np.trace(d)) / max(1, len(d) * (len(d) - 1)))
+
+
+def prdc(real, synthetic, k=K):
+    """dict(precision, recall, density, coverage) from balls that reach to the k-th neighbour within the own set.
+
+    precision   share of synthetic images in any real ball; recall swaps the roles: Kynkaanniemi 2019, arXiv 1904.06991
+    density     real balls around a synthetic image, over k; 1 is expected of real lesions, not bounded
+    coverage    share of real balls that hold a synthetic image; 1 - 2^-k is expected of as many real lesions: Naeem 2020, arXiv 2002.09797
+    """
+    return prdc_from_distances(
+        distances(real, real), distances(synthetic, synthetic), distances(real, synthetic), k
+    )
+
+
+def prdc_from_distances(rr, ss, rs, k=K):
+    """`prdc` from distances within real (n, n), within synthetic (m, m) and between (n, m)."""
+
+    def radius(d):
+        return np.partition(d, min(k, len(d) - 1), axis=1)[
+            :, min(k, len(d) - 1)
+        ]  # column 0 is the image itself
+
+    inside = rs < radius(rr)[:, None]
+    return {
+        'precision': float(inside.any(0).mean()),
+        'recall': float((rs < radius(ss)).any(1).mean()),
+        'density': float(inside.sum(0).mean() / k),
+        'coverage': float(inside.any(1).mean()),
+    }
+
+
+def compare_samples(made, lesions, n):
+    """dict(KID, diversity, coverage) of the samples `made` (m, d) beside the features `lesions` of one class of real lesions.
+
+    n   real lesions, at most half of them, that are set aside: diversity and coverage are shares of what these reach against the rest
+    NaN where so few lesions are left that they reach nothing themselves.
+    """
+    n = min(n, len(lesions) // 2)
+    held, real = lesions[:n], lesions[n:]
+    if n < 2:
+        return dict.fromkeys(('KID', 'diversity', 'coverage'), np.nan)
+
+    def share(a, b):
+        return a / b if b else np.nan
+
+    return {
+        'KID': mmd2(kernel(real, real), kernel(made, made), kernel(real, made)),
+        'diversity': share(diversity(made), diversity(held)),
+        'coverage': share(prdc(real, made)['coverage'], prdc(real, held)['coverage']),
+    }
+
+
+BETTER = {'kid': 'lower', 'diversity': 'higher', 'coverage': 'higher'}  # and which way is better

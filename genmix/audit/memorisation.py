@@ -1,0 +1,150 @@
+"""Does a generator copy?  Synthetic images against their nearest training lesion, over flips, turns and small shifts.
+
+Images are uint8 (n, H, W); each number stands beside the same number for held-out real lesions.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.cluster import KMeans
+
+from genmix.audit.fidelity import distances
+from genmix.data.images import symmetries
+
+CELLS = 16  # side of the grid to which images are averaged before copies are looked for
+QUANTILE = 0.01  # of held-out real lesions that are this near to a training lesion by chance
+Match = namedtuple('Match', 'index view distance relative')
+
+
+def coarse(images):
+    """Images (..., H, W) averaged to a CELLS x CELLS grid, without their mean: float32 (..., CELLS^2).
+
+    Noise averages out and brightness does not count.  Distances are in gray levels, root mean square.
+    """
+    *lead, h, w = images.shape
+    x = (
+        images.reshape(*lead, CELLS, h // CELLS, CELLS, w // CELLS)
+        .mean((-3, -1), dtype=np.float32)
+        .reshape(*lead, -1)
+    )
+    return (x - x.mean(-1, keepdims=True)) / CELLS
+
+
+def coarse_views(images):
+    """What a copy may look like: the 8 symmetries, each shifted by -1, 0, 1 pixel (of 64) both ways: (72, n, CELLS^2), the images first."""
+    step = max(1, images.shape[1] // 64)
+    return np.concatenate(
+        [
+            coarse(np.roll(symmetries(images), (y, x), (-2, -1)))
+            for y in (0, -step, step)
+            for x in (0, -step, step)
+        ]
+    )
+
+
+def match(views, queries, own=False, others=20, block=128):
+    """The training lesion nearest to each query, over all its views: a Match of arrays (m,).
+
+    views    (v, n, d): n training lesions in v views (`coarse_views`, or features of `turned` images)      queries  (m, d)
+    own      queries are the training lesions themselves: each is kept from matching itself
+    relative    distance over the mean distance to the `others` next lesions (Carlini 2023, arXiv 2301.13188): a blurred image lies near to
+                everything, a copy is near to one
+    """
+    v, n, d = views.shape
+    found, others = [], min(others, n - 1 - own)
+    for start in range(0, len(queries), block):
+        far = distances(queries[start : start + block], views.reshape(v * n, d)).reshape(-1, v, n)
+        near = far.min(1)
+        rows = np.arange(len(near))
+        if own:
+            near[rows, start + rows] = np.inf
+        index, nearest = near.argmin(1), np.partition(near, range(others + 1), axis=1)
+        found.append(
+            (
+                index,
+                far[rows, :, index].argmin(1),
+                nearest[:, 0],
+                nearest[:, 0] / nearest[:, 1 : others + 1].mean(1).clip(1e-9),
+            )
+        )
+    return Match(*map(np.concatenate, zip(*found)))
+
+
+def copy_ratio(views, heldout, synthetic, quantile=QUANTILE):
+    """Share of synthetic images that come as near to one training lesion as a share `quantile` of held-out real ones does by chance.
+
+    views (v, n, d) as in `match`; heldout, synthetic (m, d) in the same space.  About `quantile` for real lesions, 1 for a copier.
+    """
+    return are_copies(match(views, heldout).relative, match(views, synthetic).relative, quantile).mean()
+
+
+def are_copies(heldout, synthetic, quantile=QUANTILE):
+    """bool (m,) from the `relative` distances of held-out and synthetic images."""
+    return synthetic < np.quantile(heldout, quantile)
+
+
+def authenticity(views, synthetic):
+    """Share of synthetic images farther from their training lesion than that one is from the next: Alaa 2022, arXiv 2102.08921.  0 for a copier."""
+    return are_authentic(match(views, synthetic), match(views, views[0], own=True)).mean()
+
+
+def are_authentic(found, spacing):
+    """bool (m,) from the matches of synthetic images and those of the training lesions among themselves."""
+    return found.distance > spacing.distance[found.index]
+
+
+def ct_statistic(views, heldout, synthetic):
+    """C_T of Meehan 2020, arXiv 2004.05675: are synthetic images nearer to the training lesions than held-out ones are, cell by cell?
+
+    A z-score: about 0 for real lesions, far below 0 for copies, above 0 for images farther off than real ones.
+    """
+    cell, h, s = cells_of(views), match(views, heldout), match(views, synthetic)
+    return ct_of_cells(h.distance, cell[h.index], s.distance, cell[s.index])
+
+
+def cells_of(views, least=30):
+    """Cell of each training lesion, k-means with `least` lesions a cell or more and 5 cells at most; a query falls into its match's cell."""
+    n_cells = int(np.clip(views.shape[1] // least, 1, 5))
+    return KMeans(n_cells, n_init=4, random_state=0).fit_predict(views[0])
+
+
+def counting_cells(heldout_cell, synthetic_cell, least=20):
+    """Cells with `least` images of each kind or more: only they count."""
+    return [
+        cell
+        for cell in np.unique(heldout_cell)
+        if min((heldout_cell == cell).sum(), (synthetic_cell == cell).sum()) >= least
+    ]
+
+
+def ct_of_cells(heldout, heldout_cell, synthetic, synthetic_cell, cells=None):
+    """`ct_statistic` from distances and cells; `cells` count, default: `counting_cells`.  NaN where none does."""
+    z, weight = [], []
+    for cell in counting_cells(heldout_cell, synthetic_cell) if cells is None else cells:
+        h, s = heldout[heldout_cell == cell], synthetic[synthetic_cell == cell]
+        n, m = len(h), len(s)
+        if n and m:
+            u = stats.rankdata(np.concatenate([s, h]))[:m].sum() - m * (m + 1) / 2
+            z.append((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
+            weight.append(n)
+    return float(np.dot(z, weight) / sum(weight)) if weight else np.nan
+
+
+def nearest_pairs(train, synthetic, n=8):
+    """The `n` synthetic images most like a copy: a table with synthetic and train (rows), view, distance in gray levels, relative.
+
+    train, synthetic: uint8 (., H, W).  `turned(train[[t]])[view]` shows the training lesion as it was matched.
+    """
+    found = match(coarse_views(train), coarse(synthetic))
+    table = pd.DataFrame(
+        {
+            'synthetic': np.arange(len(synthetic)),
+            'train': found.index,
+            'view': found.view % 8,
+            'distance': found.distance,
+            'relative': found.relative,
+        }
+    )
+    return table.nsmallest(n, 'relative').reset_index(drop=True)

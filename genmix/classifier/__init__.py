@@ -1,0 +1,1 @@
+"""The classifier of the paper, VGG-16: network, training, trials."""

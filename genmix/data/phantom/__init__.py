@@ -1,0 +1,1 @@
+"""The simulator: phantoms of focal liver lesions in CT."""

@@ -1,0 +1,1 @@
+"""Image sets of your own: folders, MedMNIST, CT volumes with masks."""

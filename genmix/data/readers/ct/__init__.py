@@ -1,0 +1,1 @@
+"""CT volumes with lesion masks: DICOM, NIfTI, tables of lesions."""

@@ -1,0 +1,144 @@
+"""Lesion masks from DICOM SEG: each frame is put where its position lies on the grid of a volume."""
+
+import numpy as np
+
+from genmix import StudyError
+from genmix.data.readers.ct.dicom import EVEN, NOT_DICOM, ROUNDED_MM, open_file
+
+TOLERANCE_MM = 0.1  # corner to corner between a volume and its mask
+
+
+def seg_file(path, name):
+    """The DICOM SEG at `path`: the file itself, or the only one in the folder."""
+    if path.is_file():
+        return path
+    found = [
+        p
+        for p in sorted(path.iterdir())
+        if p.is_file()
+        and not p.name.startswith('.')
+        and p.suffix.lower() not in NOT_DICOM
+        and open_file(
+            p, f'{name}/{p.name}', stop_before_pixels=True, specific_tags=['Modality', 'SOPClassUID']
+        ).get('Modality')
+        == 'SEG'
+    ]
+    if len(found) != 1:
+        raise StudyError(
+            f'Folder "{name}" holds {len(found)} DICOM SEG files: name the one file in the column "mask".'
+        )
+    return found[0]
+
+
+def segments(path, label, like, name, volume_name):
+    """bool (z, y, x) of a segment of a DICOM SEG, each frame put where its position lies on the grid of `like`.
+
+    label  number of the segment; None: the only one
+    """
+    seg = open_file(path, name)
+    if seg.get('Modality') != 'SEG':
+        raise StudyError(
+            f'Mask "{name}" is DICOM of modality {str(seg.get("Modality"))[:16]}: convert contours to DICOM SEG or NIfTI.'
+        )
+    try:
+        kind, numbers = seg.SegmentationType, [int(s.SegmentNumber) for s in seg.SegmentSequence]
+        compressed = getattr(seg.file_meta.get('TransferSyntaxUID'), 'is_encapsulated', False)
+        frames = _frames(seg) if kind == 'BINARY' else []
+    except Exception as error:
+        raise StudyError(
+            f'Mask "{name}" cannot be read as DICOM SEG ({type(error).__name__}): export it again.'
+        ) from None
+    if kind != 'BINARY' or seg.get('BitsAllocated') != 1 or compressed:
+        raise StudyError(
+            f'Mask "{name}" is a DICOM SEG of type {str(kind)[:16]}, or compressed: save it as BINARY, uncompressed.'
+        )
+    if label is None and len(numbers) > 1:
+        raise StudyError(
+            f'Mask "{name}" has {len(numbers)} segments ({", ".join(map(str, numbers[:8]))}): give mask_label, a row for each that is a lesion.'
+        )
+    label = numbers[0] if label is None else label
+    if label not in numbers:
+        raise StudyError(
+            f'Mask "{name}" has no segment {label} (it has {", ".join(map(str, numbers))}): correct mask_label in the table.'
+        )
+    drawn_on = {str(s.get('SeriesInstanceUID')) for s in seg.get('ReferencedSeriesSequence') or ()}
+    frame = str(seg.get('FrameOfReferenceUID', like.frame))
+    for what, another in (
+        ('frame of reference', like.frame and frame != like.frame),
+        ('series', like.series and drawn_on and like.series not in drawn_on),
+    ):
+        if another:
+            raise StudyError(
+                f'Mask "{name}" was drawn on another {what} than volume "{volume_name}": take the SEG that was drawn on this series.'
+            )
+    marked = np.zeros(like.hu.shape, bool)
+    chosen = [k for k, (number, _) in enumerate(frames) if number == label]
+    for k, pixels in zip(chosen, _pixels_of(seg, chosen, name)):
+        if not _put(
+            np.argwhere(pixels), np.linalg.inv(like.affine) @ frames[k][1], pixels.shape, like.spacing, marked
+        ):
+            raise StudyError(
+                f'Mask "{name}" does not lie on the grid of volume "{volume_name}": take the SEG that was drawn on this series.'
+            )
+    return marked
+
+
+def _frames(seg):
+    """[(number of the segment, (4, 3) from (row, column, 1) to LPS mm)] of a DICOM SEG."""
+    shared, frames = seg.SharedFunctionalGroupsSequence[0], []
+    for own in seg.PerFrameFunctionalGroupsSequence:
+
+        def group(tag):
+            return (own if tag in own else shared)[tag][0]
+
+        x, y = np.array(group('PlaneOrientationSequence').ImageOrientationPatient, float).reshape(2, 3)
+        rows, columns = map(float, group('PixelMeasuresSequence').PixelSpacing)
+        place = np.stack(
+            [rows * y, columns * x, np.array(group('PlanePositionSequence').ImagePositionPatient, float)], 1
+        )
+        frames.append(
+            (
+                int(group('SegmentIdentificationSequence').ReferencedSegmentNumber),
+                np.vstack([place, [0, 0, 1]]),
+            )
+        )
+    return frames
+
+
+def _pixels_of(seg, chosen, name):
+    """The chosen frames of an open SEG, one after the other: unpacked all together they may be a hundred volumes."""
+    try:
+        size, packed = seg.Rows * seg.Columns, np.frombuffer(seg.PixelData, np.uint8)
+        for first in (k * size for k in chosen):  # a frame may begin within a byte
+            bits = np.unpackbits(packed[first // 8 : -(-(first + size) // 8)], bitorder='little')
+            yield bits[first % 8 : first % 8 + size].reshape(seg.Rows, seg.Columns)
+    except Exception:
+        raise StudyError(
+            f'Mask "{name}" has pixels that cannot be read (damaged or cut short): export it again.'
+        ) from None
+
+
+def _put(points, to_voxel, shape, spacing, marked):
+    """Set the `points` (k, 2) of a frame in `marked`; False where the frame does not lie on its grid.
+
+    to_voxel  (4, 3), from (row, column, 1) of the frame to voxels.  Within the slice it fits to TOLERANCE_MM; to the next slice it may be
+    as far as headers round.
+    """
+    turned = np.rint(to_voxel[:3, :2])
+    through = turned.any(1).argmin()  # the axis of the volume along which frames are stacked
+    corners = np.array([[r, c, 1] for r in (0, shape[0] - 1) for c in (0, shape[1] - 1)])
+    near = np.rint(corners @ np.c_[turned, np.rint(to_voxel[:3, 2])].T)
+    most = np.where(
+        np.arange(3) == through, np.clip(2 * ROUNDED_MM, 2 * EVEN * spacing, 0.45 * spacing), TOLERANCE_MM
+    )
+    if (
+        (np.abs(turned).sum(0) != 1).any()
+        or turned.any(1).sum() != 2
+        or (np.abs((corners @ to_voxel.T)[:, :3] - near) * spacing > most).any()
+    ):
+        return False
+    at = (np.c_[points, np.ones(len(points))] @ np.c_[turned, np.rint(to_voxel[:3, 2])].T).astype(int)
+    if (at < 0).any() or (at >= marked.shape).any():
+        return False
+    marked[tuple(at.T)] = True
+    return True

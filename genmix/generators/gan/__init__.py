@@ -1,0 +1,1 @@
+"""GANs trained from scratch: DCGAN and StyleGAN2."""

@@ -1,0 +1,203 @@
+"""The language of the base: its vocabulary, what is measured of a picture and said in a caption, its tokenizer.
+
+The vocabulary is general words of pictures.  It was fixed before Textual Inversion was tried on the base and has not been changed for it.
+Whoever wrote it knows what lesions look like; for this reason there is a variant of the base that was shown photographs alone.
+"""
+
+import re
+from collections import Counter
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_laplace, sobel
+
+WORDS = """
+a an the of with on in at over
+photo picture image drawing painting
+black dark gray bright white faint strong low high contrast
+tiny small medium large huge
+sharp soft blurred smooth grainy rough cloudy shaded striped grain fine coarse plain
+middle left right top bottom
+spot dots lines vertical horizontal diagonal rim core background
+disc discs ellipse ellipses ring rings square squares triangle triangles star crosses cross bar bars crescent crescents blob blobs
+two three many
+temple roof house flower flowers plant petals woman man face camera bricks wall cat fur clock cup wood coins coin grass gravel stones
+stars night sky rocket text letters water drop drops leaf leaves beach garden meadow beetle clouds road seeds curtain lights lamps tree trees
+fruit plate brushes room glass mountain mountains film dogs river snow sun hills shades folds paper sea bark bird ribbons ribbon silk
+waves fish curves tiles mosaic pattern slats
+"""
+PREFIXES = ('a photo of', 'a picture of', 'an image of', '')
+LENGTH = 32  # tokens of a prompt, begin and end among them
+TONES = ((0.2, 'black'), (0.38, 'dark'), (0.6, 'gray'), (0.8, 'bright'), (2.0, 'white'))
+THIRDS = ('top', '', 'bottom'), ('left', '', 'right')
+
+
+def vocabulary():
+    """Every word of the base, sorted."""
+    return sorted(set(WORDS.split()))
+
+
+def make_tokenizer(length=LENGTH):
+    """A CLIPTokenizer in which each word of the vocabulary is one token; other words fall into letters, unknown signs into the end token.
+
+    Begin, end, padding and unknown are CLIP's: <|startoftext|>, <|endoftext|>.
+    """
+    from transformers import CLIPTokenizer
+
+    signs = [chr(c) for c in (*range(48, 58), *range(97, 123))] + [',', '.', '-']
+    merges = byte_pairs(vocabulary())
+    tokens = [
+        *signs,
+        *(s + '</w>' for s in signs),
+        *(a + b for a, b in merges),
+        '<|startoftext|>',
+        '<|endoftext|>',
+    ]
+    return CLIPTokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, model_max_length=length)
+
+
+def byte_pairs(words):
+    """Merges of byte-pair encoding (Sennrich et al. 2016), the most frequent pair first, until each word is one token."""
+    parts = {w: [*w[:-1], w[-1] + '</w>'] for w in words}
+    merges = []
+    while pairs := Counter(pair for part in parts.values() for pair in zip(part, part[1:])):
+        merges.append(pair := max(pairs, key=lambda p: (pairs[p], p)))
+        parts = {w: merged(part, pair) for w, part in parts.items()}
+    return merges
+
+
+def merged(part, pair):
+    """`part` with each occurrence of the two tokens of `pair` joined, from the left."""
+    out = []
+    for token in part:
+        if out and (out[-1], token) == pair:
+            out[-1] += token
+        else:
+            out.append(token)
+    return out
+
+
+def tone(level):
+    """The word for a gray level in [0, 1]."""
+    return next(word for limit, word in TONES if level < limit)
+
+
+def place(y, x):
+    """Words for a position, y and x in [0, 1) from the top left: 'in the middle', 'at the top left', 'on the right'."""
+    words = [third[min(int(v * 3), 2)] for third, v in zip(THIRDS, (y, x))]
+    words = [w for w in words if w]
+    return (
+        f'{"on" if words in (["left"], ["right"]) else "at"} the {" ".join(words)}'
+        if words
+        else 'in the middle'
+    )
+
+
+def describe(image):
+    """What can be measured of a picture uint8 (H, W), as {what: words}; what is not pronounced is left out.
+
+    tone, texture, sharpness, contrast, stripes (structure tensor), spot (strongest of three Laplacians of Gaussian), shading (a fitted plane).
+    """
+    x = image.astype(np.float32) / 255
+    fine, coarse = x - gaussian_filter(x, 1), gaussian_filter(x, 1) - gaussian_filter(x, 3)
+    said = {
+        'tone': tone(x.mean()),
+        'texture': texture(fine.std(), coarse.std()),
+        'sharpness': sharpness(x, x.std()),
+        'contrast': 'low contrast' if x.std() < 0.06 else 'high contrast' if x.std() > 0.24 else '',
+        'stripes': stripes(x, coarse.std()),
+        'spot': spot(x),
+        'shading': shading(x),
+    }
+    return {k: v for k, v in said.items() if v}
+
+
+def texture(fine, coarse):
+    """From the standard deviations of detail below about 2 pixels and between about 2 and 8."""
+    if fine < 0.008 and coarse < 0.02:
+        return 'smooth'
+    if fine > 0.03:
+        return 'grainy' if fine > 0.8 * coarse else 'rough'
+    return 'cloudy' if coarse > 0.02 and fine < 0.015 else ''
+
+
+def sharpness(x, spread):
+    steepest = np.quantile(np.hypot(sobel(x, 0), sobel(x, 1)) / 8, 0.98)
+    return 'sharp' if steepest > 0.12 else 'blurred' if steepest < 0.035 and spread > 0.06 else ''
+
+
+def stripes(x, coarse):
+    """Direction of lines where the structure tensor of the whole picture has one: coherence above 0.5."""
+    dy, dx = sobel(x, 0), sobel(x, 1)
+    yy, xx, xy = (dy * dy).mean(), (dx * dx).mean(), (dx * dy).mean()
+    if coarse < 0.015 or np.hypot(xx - yy, 2 * xy) < 0.5 * (xx + yy):
+        return ''
+    angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)) % 180  # of the gradient: 0 crosses vertical lines
+    return (
+        'vertical lines'
+        if angle < 22 or angle > 158
+        else 'horizontal lines'
+        if 68 < angle < 112
+        else 'diagonal lines'
+    )
+
+
+def spot(x):
+    """The most pronounced roundish spot, if its centre differs from its surroundings: '<size> <dark or bright> spot <place>'."""
+    n = len(x)
+    best = max(
+        ((s * n, s * s * n * n * gaussian_laplace(x, s * n)) for s in (0.05, 0.1, 0.18)),
+        key=lambda found: np.abs(found[1]).max(),
+    )
+    sigma, response = best
+    y, col = np.unravel_index(np.abs(response).argmax(), x.shape)
+    if abs(response[y, col]) < 0.16:
+        return ''
+    size = {0.05: 'small', 0.1: 'medium', 0.18: 'large'}[round(sigma / n, 2)]
+    return (
+        f'{size} {"dark" if response[y, col] > 0 else "bright"} spot {place((y + 0.5) / n, (col + 0.5) / n)}'
+    )
+
+
+def shading(x):
+    """Where the picture is brighter, when a plane explains at least half of its variance."""
+    n = len(x)
+    t = np.linspace(-1, 1, n, dtype=np.float32)
+    up, side = (x * t[:, None]).mean() / (t * t).mean(), (x * t).mean() / (t * t).mean()
+    if (up * up + side * side) * (t * t).mean() < 0.5 * x.var() or np.hypot(up, side) < 0.04:
+        return ''
+    return f'bright {place((1 + np.sign(up) * (abs(up) > 0.4 * abs(side))) / 2.01, (1 + np.sign(side) * (abs(side) > 0.4 * abs(up))) / 2.01)}'
+
+
+def of_photograph(subject, said, rng):
+    """One caption of a photograph: its subject and a random part of what was measured."""
+    said = {k: v for k, v in said.items() if rng.random() < 0.6}
+    subject = str(rng.choice(subject.split('|'))) if rng.random() < 0.85 else 'a picture'
+    article, noun = ('a', subject[2:]) if subject.startswith('a ') else ('', subject)
+    before = [article, said.get('tone'), said.get('sharpness'), said.get('texture')]
+    after = [said.get(k) and f'with {said[k]}' for k in ('spot', 'stripes', 'contrast')] + [
+        said.get('shading')
+    ]
+    return sentence([*before, noun, *after], rng)
+
+
+def of_scene(said, rng):
+    """One caption of a scene (see scenes.draw): its shape and a random part of what it was drawn from."""
+    kept = {k: v for k, v in said.items() if v and rng.random() < 0.7}
+    words = [
+        said.get('count', 'a'),
+        *(kept.get(k) for k in ('strength', 'edge', 'size', 'tone', 'texture')),
+        said['shape'],
+    ]
+    ground = [kept.get('ground_texture'), kept.get('ground_tone')]
+    words += [
+        kept.get('place'),
+        kept.get('detail'),
+        *(['on a', *ground, 'background'] if any(ground) else []),
+    ]
+    return sentence([*words, kept.get('clutter'), kept.get('grain')], rng)
+
+
+def sentence(words, rng):
+    """Words after a random prefix, empty ones left out, 'an' before a vowel."""
+    text = ' '.join(w for w in [str(rng.choice(PREFIXES)), *words] if w)
+    return re.sub(r'\ba (?=[aeiou])', 'an ', text)

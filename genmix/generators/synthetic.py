@@ -1,0 +1,100 @@
+"""Synthetic sets: a generator trained on a training split, and what is sampled from it."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from genmix import StudyError
+from genmix.data.cohort import Cohort
+from genmix.data.splits import check_split
+from genmix.run.study import stage_name
+
+
+def train_generator(study, generator, cohort, config, fold=0):
+    """The generator, fitted on `cohort` in stage generators/<name> unless that is cached.
+
+    config   a `generator.Config`; its method `inputs()`, where there is one, gives hashes of files that a fit
+             depends on beside code and lesions, such as pretrained weights
+    """
+    inputs = [cohort.content_hash, *getattr(config, 'inputs', tuple)()]
+    folder = study.stage(
+        stage_name('generators', generator.name, fold),
+        lambda out: generator.fit(cohort, out, config),
+        asdict(config),
+        inputs,
+        code=generator,
+    )
+    return generator.load(folder)
+
+
+def synthetic_set(study, generator, cohort, per_class, config, seed=0, fold=0):
+    """The synthetic set of one generator as a Cohort: `per_class` images of each class, made unless cached.
+
+    Manifest columns: seed, generator, split (fingerprint of the training lesions it was learned from).
+    """
+    model = train_generator(study, generator, cohort, config, fold)
+    name = stage_name('synthetic', generator.name, fold)
+    made_from = study.key(stage_name('generators', generator.name, fold))
+    params = {'per_class': per_class, 'seed': seed}
+    study.stage(name, lambda out: sample_set(model, cohort, per_class, seed).save(out), params, [made_from])
+    return Cohort.load(study.folder / name)
+
+
+def synthetic_sets(study, taking, cohort, per_class, seed=0, fold=0, plugin_params=None):
+    """{name: synthetic set} of the generators in `taking` for one training split, each checked to be learned from it.
+
+    plugin_params   {name: {parameter: value}} for generators without a notebook of their own
+
+    Sets of generators with a notebook must be there (StudyError with the make target); the others are made unless
+    cached.
+    """
+    found = {}
+    for name, generator in taking.items():
+        if notebook := getattr(generator, 'notebook', ''):
+            found[name] = Cohort.load(study.need(stage_name('synthetic', name, fold), notebook))
+        else:
+            config = configured(generator, (plugin_params or {}).get(name, {}))
+            found[name] = synthetic_set(study, generator, cohort, per_class, config, seed, fold)
+        check_split(found[name], cohort)
+    return found
+
+
+def configured(owner, values):
+    """`owner.Config` of a generator or mixing rule from {parameter: value}; StudyError for one it does not have."""
+    try:
+        return owner.Config(**values)
+    except TypeError as error:
+        raise StudyError(
+            f'plugin_params of {owner.name}: {str(error).removeprefix("__init__() ")}.'
+        ) from None
+
+
+def sample_set(model, cohort, per_class, seed):
+    """`per_class` images of each class of `cohort` from a fitted generator, as a Cohort.
+
+    Raises StudyError when the generator returns another dtype or shape.
+    """
+    images = [model.sample(label, per_class, seed + label) for label in range(len(cohort.class_names))]
+    for x in images:
+        if x.dtype != np.uint8 or x.shape != (per_class, *cohort.images.shape[1:]):
+            raise StudyError(
+                f"{model.name}.sample returned {x.dtype} {x.shape}: it must give uint8 images like the cohort's."
+            )
+    labels = np.repeat(np.arange(len(images)), per_class)
+    about = pd.DataFrame({'seed': seed + labels, 'generator': model.name, 'split': cohort.fingerprint})
+    ids = [f'{model.name}-{i:05d}' for i in range(len(labels))]
+    owners = ['synthetic'] * len(labels)
+    return Cohort(np.concatenate(images), labels, owners, cohort.class_names, model.name, ids, about)
+
+
+def within_class_sd(images, labels, cells=16):
+    """Mean standard deviation within a class, in gray levels, of images averaged down to `cells` x `cells`.
+
+    A measure of collapse: noise averages out, so only lesions that differ in place, size, shape or brightness count;
+    one repeated image gives 0.  images uint8 (n, H, W) with H a multiple of `cells`, labels (n,).  Returns
+    {class number: float}.
+    """
+    n, side = len(images), images.shape[1] // cells
+    coarse = images.reshape(n, cells, side, cells, side).mean((2, 4), dtype=np.float64)
+    return {int(k): float(coarse[labels == k].std(0).mean()) for k in np.unique(labels)}

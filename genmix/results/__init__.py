@@ -1,0 +1,1 @@
+"""Does the classifier gain: metrics, intervals, contrasts, claims, all recomputed from predictions."""

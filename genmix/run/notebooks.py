@@ -1,0 +1,168 @@
+"""What each notebook declares: parameters, imports, inputs, outputs.  From this come the Makefile's rules and the runner's checks.
+
+Only the standard library, so that `make` can ask before any environment exists:  python3 -m genmix.run.notebooks > rules
+"""
+
+import ast
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from genmix.run.imports import ROOT, closure, imported, module_file
+
+
+class PlanError(Exception):
+    """A notebook declares something that cannot be; the message names it and the mend."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's cell tagged `parameters`: a literal, and whether null is allowed as well."""
+
+    name: str
+    default: object
+    optional: bool = False
+
+    def accepts(self, value):
+        """True when `value` has the type of the default: int passes for float, null only where annotated `| None`."""
+        if value is None:
+            return self.optional
+        kind = type(self.default)
+        if kind is float:
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        if kind is list and self.default:
+            return isinstance(value, list) and all(type(v) is type(self.default[0]) for v in value)
+        return type(value) is kind
+
+    def read(self, value):
+        """`value`, as a number where YAML took one such as 1e-3 for text."""
+        try:
+            return float(value) if type(self.default) is float and isinstance(value, str) else value
+        except ValueError:
+            return value
+
+    @property
+    def kind(self):
+        return type(self.default).__name__ + (' or null' if self.optional else '')
+
+
+class Notebook:
+    """A numbered notebook of the study, read but not run."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.name = self.path.stem
+        try:
+            self.content = json.loads(self.path.read_text(encoding='utf-8'))
+        except ValueError as error:
+            raise PlanError(
+                f'{self.path.name} is not a notebook ({error}): restore it with git checkout.'
+            ) from None
+        about = self.content['metadata'].get('genmix', {})
+        self.needs, self.makes, self.optional = (
+            about.get('needs', []),
+            about.get('makes', []),
+            about.get('optional', False),
+        )
+
+    @property
+    def code(self):
+        return [''.join(c['source']) for c in self.content['cells'] if c['cell_type'] == 'code']
+
+    @property
+    def parameters(self):
+        """The flat typed literals of the one cell tagged `parameters`, by name."""
+        tagged = [c for c in self.content['cells'] if 'parameters' in c['metadata'].get('tags', [])]
+        if len(tagged) != 1:
+            raise PlanError(
+                f'{self.path.name} has {len(tagged)} cells tagged "parameters": exactly one must carry the tag.'
+            )
+        found = {}
+        for node in ast.parse(''.join(tagged[0]['source'])).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, 'target', None)
+            try:
+                value = ast.literal_eval(node.value)
+            except (ValueError, AttributeError):
+                raise PlanError(
+                    f'{self.path.name}: line {node.lineno} of the parameters cell is no "name = literal".'
+                ) from None
+            optional = isinstance(node, ast.AnnAssign) and 'None' in ast.unparse(node.annotation)
+            found[target.id] = Parameter(target.id, value, optional)
+        return found
+
+    @property
+    def committed(self):
+        """Tables of measured/ that are shown beside the run's own, for a notebook that reads them."""
+        reads = ROOT / 'genmix' / 'results' / 'measured.py' in self.modules
+        return sorted((ROOT / 'measured').rglob('*.csv')) if reads else []
+
+    @property
+    def modules(self):
+        """Files of genmix/ that the code cells import, and those that these import in turn."""
+        names = [n for cell in self.code for n in imported(cell) if n.split('.')[0] == 'genmix']
+        files = [f for name in names if (f := module_file(name))]
+        if 'genmix.generators.registry' in names:  # which imports every generator by its file name
+            files += (ROOT / 'genmix' / 'generators').rglob('*.py')
+        return closure(files)
+
+
+def notebooks(folder=ROOT / 'notebooks', appendices=False):
+    """The study's notebooks in running order; appendices, which are marked optional, only when asked for."""
+    found = [Notebook(path) for path in sorted(Path(folder).glob('[0-9A-Z][0-9]_*.ipynb'))]
+    return in_order([nb for nb in found if appendices or not nb.optional])
+
+
+def in_order(found):
+    """`found` by name, except that a notebook waits for those that make what it needs: 00_overview runs last.  PlanError when some wait for each other."""
+    order, waiting = [], list(found)
+    while waiting:
+        ready = next(
+            (nb for nb in waiting if not inputs_of(nb, [other for other in waiting if other is not nb])), None
+        )
+        if not ready:
+            raise PlanError(
+                f'{", ".join(nb.name for nb in waiting)} wait for each other: mend "needs" or "makes" in the metadata of one of them.'
+            )
+        waiting.remove(ready)
+        order.append(ready)
+    return order
+
+
+def inputs_of(notebook, every):
+    """Stages that `notebook` needs, patterns such as synthetic/* expanded by what the others make."""
+    made = [stage for nb in every for stage in nb.makes]
+    return [stage for need in notebook.needs for stage in made if fnmatch(stage, need)]
+
+
+def rules(every=None):
+    """Rules for make: an executed notebook stands on its source, its modules, the parameters and the stages it needs."""
+    every = every or notebooks()
+
+    def relative(path):
+        return path.relative_to(ROOT).as_posix()
+
+    # Of notebooks that may run side by side make begins with what is named first: the last ones take longest, and should not be left over.
+    lines = [f'FIRST := {" ".join(nb.name for nb in reversed(every))}', '']
+    for nb in every:
+        done = f'$(R)/notebooks/{nb.name}.ipynb'
+        stages = [f'$(R)/{stage}/provenance.json' for stage in reversed(inputs_of(nb, every))]
+        needs = [
+            relative(nb.path),
+            *map(relative, nb.modules),
+            *map(relative, nb.committed),
+            '$(R)/params.yaml',
+            *stages,
+        ]
+        lines += [
+            f'{done}: {" ".join(needs)}',
+            f'\t@$(RUNNER) {nb.name}',
+            f'{nb.name}: {done}',
+            f'.PHONY: {nb.name}',
+        ]
+        lines += [f'$(R)/{stage}/provenance.json: {done} ; @:' for stage in nb.makes] + ['']
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    print(rules())

@@ -1,0 +1,84 @@
+"""What a result was made from: the key of a stage, and the environment it was made in."""
+
+import ast
+import hashlib
+import inspect
+import json
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from genmix.run.imports import ROOT, closure
+
+LIBRARIES = ('torch', 'torchvision', 'fastai', 'diffusers', 'transformers', 'numpy', 'scikit-learn')
+# Folders, cache, log and parameters move results about but compute none: of run/ only the device counts in a key.
+HARNESS = {f for f in (ROOT / 'genmix' / 'run').glob('*.py') if f.name != 'device.py'}
+
+
+def without_docstrings(code):
+    """What a piece of code does, as text: comments, docstrings and layout do not count."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+@cache
+def code_of_file(file):
+    """`without_docstrings` of a source file, read once: a module edited meanwhile counts from the next process."""
+    return without_docstrings(file.read_text(encoding='utf-8'))
+
+
+def code_key(thing):
+    """16 hex digits over the code that a module, class or function stands on: its file and all it imports in turn.
+
+    What was defined in a notebook or an interactive session counts as its own source alone.
+    """
+    module = thing if inspect.ismodule(thing) else inspect.getmodule(thing)
+    file = getattr(module, '__file__', None)
+    if file is None:
+        parts = [without_docstrings(inspect.cleandoc('\n' + inspect.getsource(thing)))]
+    else:
+        parts = [code_of_file(f) for f in closure([Path(file).resolve()]) if f not in HARNESS]
+    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
+
+
+def key_of(params, inputs=(), code=None):
+    """16 hex digits over everything a stage depends on: parameters, fingerprints of inputs, `code_key` of `code`."""
+    parts = [json.dumps(params, sort_keys=True, default=str), *map(str, inputs)]
+    parts += [] if code is None else [code_key(code)]
+    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]
+
+
+def git_commit():
+    """Short hash of the commit that is checked out, '+' when files differ from it, '' outside git."""
+
+    def git(*words):
+        return subprocess.run(['git', '-C', str(ROOT), *words], capture_output=True, text=True)
+
+    try:
+        head = git('rev-parse', '--short=12', 'HEAD')
+        if head.returncode:
+            return ''
+        return head.stdout.strip() + ('+' if git('status', '--porcelain').stdout.strip() else '')
+    except OSError:
+        return ''
+
+
+def environment():
+    """Git commit, versions, machine, device and threads: a dict."""
+    about = {
+        'git': git_commit(),
+        'python': platform.python_version(),
+        'machine': platform.machine(),
+        'packages': {name: metadata.version(name) for name in LIBRARIES},
+    }
+    if torch := sys.modules.get('torch'):
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
+        about |= {'device': device, 'threads': torch.get_num_threads()}
+    return about

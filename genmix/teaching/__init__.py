@@ -1,0 +1,1 @@
+"""Check cells of the exercises, and sliders."""

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+from conftest import blobs
+from torchvision.models import vgg, vgg16_bn
+
+from genmix.classifier import vgg as vgg_module
+from genmix.classifier.training import SoftLabelBatches, affine_warp, predict, resized, train
+from genmix.classifier.vgg import Classifier
+from genmix.mixing.arms import Arm, arms_for
+from genmix.mixing.batches import Batches, MixingConfig, Pool
+
+
+def test_full_width_has_torchvisions_layout():
+    """Every layer of width 1 at 224 px has torchvision's name and shape but the gray input and the last layer."""
+    with torch.device('meta'):
+        theirs = {k: v.shape for k, v in vgg16_bn(weights=None).state_dict().items()}
+        ours = {k: v.shape for k, v in Classifier(3, 1.0, 224).net.state_dict().items()}
+    assert list(ours) == list(theirs)
+    assert {k for k in ours if ours[k] != theirs[k]} == {
+        'features.0.weight',
+        'classifier.6.weight',
+        'classifier.6.bias',
+    }
+
+
+def test_imagenet_weights_see_gray_as_colour(monkeypatch):
+    """Summing the first layer over colours gives, on a gray image, what the colour network gives (no download: random weights)."""
+    torch.manual_seed(0)
+    theirs = vgg16_bn(weights=None).eval()
+    monkeypatch.setattr(vgg.VGG16_BN_Weights, 'get_state_dict', lambda self, **kw: dict(theirs.state_dict()))
+    ours = vgg_module.load_imagenet(Classifier(3, 1.0, 32, mean=0.0, std=1 / 255, bf16=False)).eval()
+    x = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(ours.net.features(x), theirs.features(x.expand(-1, 3, -1, -1)), atol=1e-4)
+
+
+def test_bf16_agrees_with_fp32():
+    torch.manual_seed(0)
+    exact, fast = Classifier(3, 0.125, 32, bf16=False).eval(), Classifier(3, 0.125, 32, bf16=True).eval()
+    fast.load_state_dict(exact.state_dict())
+    x = torch.randint(0, 256, (64, 1, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        a, b = exact.features(x), fast.features(x)
+    assert torch.cosine_similarity(a, b).min() > 0.99 and b.dtype == torch.float32
+
+
+def test_warp_equals_affine_grid():
+    """The batched warp against torch's own grid, from the same draws."""
+    x, rng = torch.rand(5, 1, 16, 20), np.random.default_rng(3)
+    angle, scale = rng.uniform(-np.pi, np.pi, 5), rng.uniform(0.85, 1.15, 5)
+    cos, sin, flip = np.cos(angle) * scale, np.sin(angle) * scale, rng.choice([-1.0, 1.0], 5)
+    dx, dy = rng.uniform(-0.16, 0.16, (2, 5))
+    theta = np.stack([np.stack([cos * flip, -sin, dx], 1), np.stack([sin * flip, cos, dy], 1)], 1)
+    grid = torch.nn.functional.affine_grid(torch.tensor(theta).float(), x.shape, align_corners=False)
+    plain = torch.nn.functional.grid_sample(x, grid, padding_mode='reflection', align_corners=False)
+    assert torch.allclose(affine_warp(x, np.random.default_rng(3)), plain, atol=1e-5)
+
+
+def test_warp_differs_by_image_and_repeats_by_seed():
+    x = torch.rand(1, 1, 32, 32).expand(4, -1, -1, -1)
+    a, b = affine_warp(x, np.random.default_rng(1)), affine_warp(x, np.random.default_rng(1))
+    assert torch.equal(a, b) and not torch.allclose(a[0], a[1]) and a.min() >= 0 and a.max() <= 1
+
+
+def test_resizing_averages_down_and_interpolates_up():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert resized(x, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5] and resized(x, 4) is x
+    assert len(resized(x, 8).unique()) > 16
+
+
+def test_batches_augment_first_and_mix_then():
+    cohort = blobs((6, 6), 32)
+    pool = Pool(cohort.images, cohort.labels, 2)
+    callback = SoftLabelBatches(pool, classical=False, size=32, seed=0)
+    learn = type('L', (), {'xb': None, 'yb': None})()
+    learn.xb, learn.yb = (torch.tensor([0, 1, 2]), torch.tensor([0, 7, 8])), (torch.tensor([1.0, 0.25, 0.5]),)
+    callback.learn = learn
+    callback.before_batch()
+    (x,), (y,) = learn.xb, learn.yb
+    images = pool.images.float()
+    assert (
+        torch.allclose(x[0], images[0])
+        and torch.allclose(x[1], 0.25 * images[1] + 0.75 * images[7])
+        and torch.allclose(x[2], (images[2] + images[8]) / 2)
+    )
+    assert y.tolist() == [[1, 0], [0.25, 0.75], [0.5, 0.5]]
+
+
+def test_learns_what_is_easy_and_repeats_itself():
+    cohort, other = blobs((20, 20, 20)), blobs((20, 20, 20), seed=1)
+    pool = Pool(cohort.images, cohort.labels, 3)
+    results, arm = [], arms_for()['mixup']
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = Classifier(3, 0.125, 32)
+        loss = train(arm, pool, Batches(arm, pool, MixingConfig(), 100, 16, 0), model, seed=0)
+        results.append(predict(model, other.images))
+    assert np.array_equal(*results)
+    assert loss[-10:].mean() < loss[:10].mean() and (results[0].argmax(1) == other.labels).mean() > 0.8
+    assert np.allclose(results[0].sum(1), 1, atol=1e-5)
+
+
+def test_features_have_the_hidden_width():
+    assert predict(Classifier(3, 0.125, 32), blobs((3, 3)).images, of='features').shape == (6, 512)
+
+
+def test_a_single_image_batch_predicts():
+    assert predict(Classifier(3, 0.0625, 32), np.zeros((1, 48, 48), np.uint8), 32).shape == (1, 3)
+
+
+@pytest.mark.parametrize('size', [32, 64])
+def test_input_size(size):
+    assert Classifier(2, 0.0625, size).eval()(torch.zeros(2, 1, size, size)).shape == (2, 2)
+
+
+def test_plain_arm_is_not_augmented():
+    cohort = blobs((4, 4))
+    pool = Pool(cohort.images, cohort.labels, 2)
+    rows = torch.arange(4)
+    assert torch.equal(
+        SoftLabelBatches(pool, Arm('none', classical=False).classical, 32, 0).images(rows),
+        pool.images[rows].float(),
+    )
+    assert not torch.equal(SoftLabelBatches(pool, True, 32, 0).images(rows), pool.images[rows].float())

@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_generators import Toy
+
+from genmix import StudyError
+from genmix.classifier.training import predict
+from genmix.classifier.trials import Regime, Trial, load_classifier, run_all
+from genmix.data import build
+from genmix.generators import synthetic
+from genmix.mixing import dataset
+from genmix.mixing.arms import arms_for
+from genmix.mixing.batches import MixingConfig
+
+REGIME = Regime(steps=3, batch_size=8, vgg_width=0.0625)
+
+
+@pytest.fixture
+def ready(study):
+    """A run with a cohort, a population, the toy's synthetic set and its GenMix set."""
+    build.make_cohort(study, lesions=(30, 12, 18), patients=30, image_size=32)
+    build.population(study, (10, 5, 10))
+    train = build.part(study)
+    dataset.make_set(
+        study, train, synthetic.synthetic_set(study, Toy, train, 6), 40, 0.4, 'balanced', 'either'
+    )
+    return study
+
+
+def some(*names, seeds=1, regime=REGIME, mixture=MixingConfig()):
+    return [
+        Trial(arms_for(['toy'])[name], seed, 0, regime, mixture) for name in names for seed in range(seeds)
+    ]
+
+
+def stamps(study):
+    return {p.name: p.stat().st_mtime_ns for p in (study.folder / 'predictions').glob('*.csv.gz')}
+
+
+def test_a_toy_generator_runs_through_every_arm(ready):
+    run_all(ready, some(*arms_for(['toy'])), workers=1)
+    table = pd.read_csv(ready.folder / 'predictions' / 'genmix-toy-s0-f0.csv.gz')
+    assert list(table.columns) == [
+        'id',
+        'patient',
+        'label',
+        'p_cyst',
+        'p_hemangioma',
+        'p_metastasis',
+        'test_set',
+    ]
+    assert table.test_set.value_counts().to_dict() == {
+        'population': 25,
+        'holdout': len(build.part(ready, 'test')),
+    }
+    train, other = build.part(ready), set(table.patient)
+    assert not set(train.patients) & other
+    assert len(stamps(ready)) == 8
+
+
+def test_only_what_changed_runs_again(ready):
+    wanted = some('classical', 'toy', 'genmix-toy', seeds=2)
+    run_all(ready, wanted, workers=1)
+    before = stamps(ready)
+    run_all(ready, wanted, workers=1)
+    assert stamps(ready) == before
+    (ready.folder / 'predictions' / 'toy-s1-f0.csv.gz').unlink()  # one prediction is lost
+    run_all(ready, wanted, workers=1)
+    assert {n for n, t in stamps(ready).items() if before[n] != t} == {'toy-s1-f0.csv.gz'}
+    before = stamps(ready)
+    run_all(
+        ready, some('classical', 'toy', 'genmix-toy', seeds=2, mixture=MixingConfig(tail=0.5)), workers=1
+    )  # classical does not mix
+    assert {n for n, t in stamps(ready).items() if before[n] == t} == {
+        'classical-s0-f0.csv.gz',
+        'classical-s1-f0.csv.gz',
+    }
+
+
+def test_a_new_synthetic_set_runs_its_arms_again(ready):
+    wanted = some('classical', 'toy')
+    run_all(ready, wanted, workers=1)
+    before = stamps(ready)
+    synthetic.synthetic_set(ready, Toy, build.part(ready), 7)
+    run_all(ready, wanted, workers=1)
+    assert {n for n, t in stamps(ready).items() if before[n] != t} == {'toy-s0-f0.csv.gz'}
+
+
+def test_arms_no_longer_asked_for_leave(ready):
+    run_all(ready, some('classical', 'none'), workers=1)
+    run_all(ready, some('classical'), workers=1)
+    assert sorted(stamps(ready)) == ['classical-s0-f0.csv.gz']
+
+
+def test_side_by_side_gives_the_same_bytes(ready):
+    """Same seed, machine and threads: identical predictions, one after the other or in two processes."""
+    run_all(ready, some('mixup-toy', seeds=2), workers=1)
+
+    def read():
+        return {p.name: p.read_bytes() for p in (ready.folder / 'predictions').glob('*.csv.gz')}
+
+    first = read()
+    for p in (ready.folder / 'predictions').iterdir():
+        p.unlink()
+    run_all(ready, some('mixup-toy', seeds=2), workers=2)
+    assert read() == first and first['mixup-toy-s0-f0.csv.gz'] != first['mixup-toy-s1-f0.csv.gz']
+
+
+def test_kept_weights_give_the_stored_predictions(ready):
+    run_all(ready, some('classical'), workers=1)
+    model, config = load_classifier(ready, 'classical')
+    test = build.part(ready, 'test')
+    table = pd.read_csv(ready.folder / 'predictions' / 'classical-s0-f0.csv.gz', dtype={'id': str})
+    p = predict(model, test.images, config['input_size'])
+    assert list(table.id[: len(test)]) == list(test.ids)
+    assert np.allclose(p, table[['p_cyst', 'p_hemangioma', 'p_metastasis']][: len(test)], atol=1e-5)
+    assert len(pd.read_csv(ready.folder / 'classifiers' / 'classical' / 'train_log.csv')) == 3
+
+
+def test_a_set_from_another_split_is_refused(ready):
+    manifest = ready.folder / 'synthetic' / 'toy' / 'manifest.csv'
+    manifest.write_text(manifest.read_text().replace(build.part(ready).fingerprint, 'f' * 16))
+    with pytest.raises(StudyError, match='another training split'):
+        run_all(ready, some('toy'), workers=1)
+
+
+def test_mixing_that_07_did_not_do_is_refused(ready):
+    with pytest.raises(StudyError, match='08 asks for alpha=0.9'):
+        run_all(ready, some('genmix-toy', mixture=MixingConfig(alpha=0.9)), workers=1)
+
+
+def test_half_a_trial_does_not_stand(ready):
+    """Killed between the predictions and their key: the trial runs again."""
+    (trial,) = some('none')
+    run_all(ready, [trial], workers=1)
+    assert trial.stands(ready)
+    trial.about(ready).unlink()
+    assert not trial.stands(ready)
+    trial.about(ready).write_text(json.dumps({'key': 'old'}))
+    assert not trial.stands(ready)

@@ -1,0 +1,97 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import blobs
+
+from genmix import StudyError
+from genmix.generators.gan.dcgan import (
+    DCGAN,
+    Discriminator,
+    Generator,
+    TextbookDiscriminator,
+    UpsampleConv,
+    r1_penalty,
+)
+
+
+def test_folded_doubling_is_nearest_doubling_and_a_convolution():
+    layer, x = UpsampleConv(3, 5), torch.randn(2, 3, 7, 6)
+    plain = F.conv2d(F.interpolate(x, scale_factor=2), layer.weight.transpose(0, 1).flip(2, 3), padding=1)
+    assert torch.allclose(layer(x), plain, atol=1e-6)
+
+
+@pytest.mark.parametrize('size', [32, 64, 128])
+@pytest.mark.parametrize('textbook', [False, True])
+def test_shapes(size, textbook):
+    y = torch.arange(8) % 3
+    image = Generator(3, size, 16, 8, textbook)(torch.randn(8, 16), y)
+    assert image.shape == (8, 1, size, size) and image.abs().max() <= 1
+    score = TextbookDiscriminator(3, size, 8)(image, y) if textbook else Discriminator(3, size, 8)(image, y)
+    assert score.shape == ((8,) if textbook else (4,))
+
+
+def test_r1_of_a_linear_critic_is_its_squared_weight():
+    w = torch.randn(1, 1, 4, 4)
+    assert r1_penalty(
+        lambda x, y: (x * w).sum((1, 2, 3)), torch.randn(5, 1, 4, 4), None
+    ).item() == pytest.approx(w.square().sum().item(), rel=1e-5)
+
+
+def test_critic_sees_repetition():
+    """The minibatch channel: a group of one repeated image has spread zero, a varied one has not."""
+    torch.manual_seed(0)
+    critic, seen = Discriminator(2, 32, 8), []
+    critic.last.register_forward_pre_hook(lambda layer, x: seen.append(x[0][:, -1]))
+    y = torch.zeros(8, dtype=torch.long)
+    critic(torch.randn(1, 1, 32, 32).expand(8, 1, 32, 32), y)
+    critic(torch.randn(8, 1, 32, 32), y)
+    assert seen[0].abs().max() < 1e-3 < seen[1].min()
+
+
+def test_fit_save_load_sample(tmp_path):
+    model = DCGAN.fit(blobs(), tmp_path, steps=4, batch_size=16, width=8, z_dim=8, sheets=2)
+    images = model.sample(2, 5, seed=1)
+    assert images.dtype == np.uint8 and images.shape == (5, 32, 32)
+    assert np.array_equal(images, DCGAN.load(tmp_path).sample(2, 5, seed=1)) and not np.array_equal(
+        images, model.sample(2, 5, seed=2)
+    )
+    assert np.load(tmp_path / 'sheets.npy').shape == (2, 3, 8, 32, 32)
+    assert np.isfinite(pd.read_csv(tmp_path / 'train_log.csv')).all().all()
+
+
+def test_same_seed_same_generator(tmp_path):
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        (tmp_path / name).mkdir()
+        DCGAN.fit(blobs(), tmp_path / name, steps=3, batch_size=16, width=8, z_dim=8, seed=seed)
+
+    def read(name):
+        return (tmp_path / name / 'generator.safetensors').read_bytes()
+
+    assert read('a') == read('b') != read('c')
+
+
+def test_sampling_leaves_no_trace_in_the_global_generator(tmp_path):
+    model = DCGAN.fit(blobs(), tmp_path, steps=1, batch_size=16, width=8, z_dim=8)
+    torch.manual_seed(5)
+    want = torch.rand(1)
+    torch.manual_seed(5)
+    model.sample(0, 2, seed=0)
+    assert torch.equal(torch.rand(1), want)
+
+
+def test_training_moves_samples_towards_the_data(tmp_path):
+    """After a few dozen steps the mean image of a class is nearer to the real one than at the start."""
+    cohort = blobs((24, 24))
+    distance = []
+    for steps in (1, 80):
+        model = DCGAN.fit(cohort, tmp_path, steps=steps, batch_size=16, width=16, z_dim=8)
+        real = np.stack([cohort.images[cohort.labels == k].mean(0) for k in (0, 1)])
+        distance.append(np.abs(np.stack([model.sample(k, 32, 0).mean(0) for k in (0, 1)]) - real).mean())
+    assert distance[1] < 0.7 * distance[0]
+
+
+def test_a_batch_that_cannot_be_grouped_is_named(tmp_path):
+    with pytest.raises(StudyError, match='multiple of 8'):
+        DCGAN.fit(blobs(), tmp_path, steps=1, batch_size=12)

@@ -1,0 +1,389 @@
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file
+
+from genmix import StudyError
+from genmix.generators.latent import loss as loss_module
+from genmix.generators.latent.training_loop import TrainingLoop
+from genmix.generators.pretrained import captions, networks, shipped
+from tools.base import photographs, pretrain, scenes
+
+TINY = pretrain.Settings(
+    packages=('scikit-learn',),
+    crops=40,
+    scenes=20,
+    captions=2,
+    autoencoder_steps=4,
+    autoencoder_batch=4,
+    steps=4,
+    batch_size=4,
+    every=2,
+    size=networks.Size(
+        latent_channels=4, autoencoder=(4, 4, 8), denoiser=(8, 8, 16), text=16, text_layers=1, groups=4
+    ),
+)
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    """Both variants, made for real from scikit-learn's two photographs: tiny networks, a few steps."""
+    folder = tmp_path_factory.mktemp('base')
+    for variant in shipped.VARIANTS:
+        pretrain.make(variant, TINY, folder, folder / 'weights')
+    return folder
+
+
+def imports_of(file):
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    return {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {
+        f'{n.module}.{a.name}' for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names
+    }
+
+
+def test_no_ct_no_phantom_and_no_medical_picture():
+    """The list of sources, and that nothing of genmix.data or the generators is imported."""
+    for file in (ROOT / 'genmix' / 'base').glob('*.py'):
+        mine = {name for name in imports_of(file) if name.startswith('genmix')}
+        assert not [n for n in mine if n.startswith(('genmix.data', 'genmix.generators', 'genmix.regime'))], (
+            file.name
+        )
+        assert all(
+            n.startswith(
+                ('genmix.base', 'genmix.device', 'genmix.study', 'genmix.plots', 'genmix.StudyError')
+            )
+            for n in mine
+        ), file.name
+    names = ' '.join(p.file for p in photographs.PHOTOGRAPHS).lower()
+    assert not [
+        word
+        for word in ('retina', 'ihc', 'cell', 'microaneurysm', 'phantom', 'lung', 'brain', 'kidney', 'skin')
+        if word in names
+    ]
+    assert {p.package for p in photographs.PHOTOGRAPHS} == set(pretrain.Settings().packages)
+    assert len({(p.package, p.file) for p in photographs.PHOTOGRAPHS}) == len(photographs.PHOTOGRAPHS) == 63
+    assert all(p.licence for p in photographs.PHOTOGRAPHS)
+
+
+def test_the_vocabulary_is_general_and_whole():
+    words = captions.vocabulary()
+    assert not {
+        'cyst',
+        'hemangioma',
+        'metastasis',
+        'lesion',
+        'liver',
+        'tumor',
+        'tumour',
+        'nodule',
+        'vessel',
+        'ct',
+        'scan',
+        'medical',
+        'organ',
+    } & set(words)
+    tokenizer = captions.make_tokenizer()
+    assert all(tokenizer.tokenize(w) == [w + '</w>'] for w in words)
+    assert tokenizer.tokenize('cyst') == ['c', 'y', 's', 't</w>']
+    ids = tokenizer('a dark disc').input_ids
+    assert (
+        ids[0] == tokenizer.bos_token_id
+        and ids[-1] == tokenizer.eos_token_id
+        and tokenizer.decode(ids[1:-1]).split() == ['a', 'dark', 'disc']
+    )
+
+
+def test_every_caption_word_is_known_and_every_caption_fits():
+    rng, words, tokenizer = np.random.default_rng(0), set(captions.vocabulary()), captions.make_tokenizer()
+    texts = [captions.of_scene(scenes.draw(rng)[1], rng) for _ in range(300)]
+
+    def noise():
+        return rng.normal(rng.uniform(0, 255), rng.uniform(0, 90), (64, 64)).clip(0, 255).astype(np.uint8)
+
+    texts += [
+        captions.of_photograph(p.subject, captions.describe(noise()), rng)
+        for p in photographs.PHOTOGRAPHS
+        for _ in range(5)
+    ]
+    assert not {w for t in texts for w in t.split()} - words
+    assert max(len(tokenizer(t).input_ids) for t in texts) <= captions.LENGTH + 3
+
+
+def test_what_is_measured_is_what_is_there():
+    y, x = np.mgrid[:64, :64]
+    disc = np.where(np.hypot(y - 14, x - 50) < 9, 40, 200).astype(np.uint8)
+    said = captions.describe(disc)
+    assert said['spot'].endswith('dark spot at the top right') and said['tone'] == 'bright'
+    ramp = (x * 4).astype(np.uint8)
+    assert (
+        captions.describe(ramp)['shading'] == 'bright on the right'
+        and captions.describe(255 - ramp)['shading'] == 'bright on the left'
+    )
+    assert captions.describe((np.sin(x) * 80 + 120).astype(np.uint8))['stripes'] == 'vertical lines'
+    flat = captions.describe(np.full((64, 64), 20, np.uint8))
+    assert flat == {'tone': 'black', 'texture': 'smooth', 'contrast': 'low contrast'}
+    assert (
+        captions.describe(np.random.default_rng(0).normal(128, 20, (64, 64)).astype(np.uint8))['texture']
+        == 'grainy'
+    )
+    assert (
+        captions.place(0.5, 0.5) == 'in the middle'
+        and captions.place(0.9, 0.1) == 'at the bottom left'
+        and captions.place(0.5, 0.1) == 'on the left'
+    )
+
+
+def test_scenes_come_from_the_seed_and_look_like_their_words():
+    a, b = (scenes.draw(np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(a[0], b[0]) and a[1] == b[1] and a[0].dtype == np.uint8
+    rng = np.random.default_rng(1)
+    drawn = [scenes.draw(rng, 32) for _ in range(400)]
+    level = {k: np.mean([x.mean() for x, said in drawn if said['ground_tone'] == k]) for k in scenes.LEVELS}
+    assert list(level) == sorted(level, key=level.get)
+    assert {said['shape'] for _, said in drawn} >= set(scenes.SHAPES)
+
+
+def test_crops_are_of_every_picture_and_come_from_the_seed():
+    pictures = [
+        np.full((70, 90), 0.1, np.float32),
+        np.tile(np.linspace(0, 1, 300, dtype=np.float32), (200, 1)),
+    ]
+    images, numbers = photographs.crops(pictures, 12, 64, seed=3)
+    assert (
+        images.shape == (12, 64, 64) and images.dtype == np.uint8 and np.bincount(numbers).tolist() == [6, 6]
+    )
+    assert np.array_equal(images, photographs.crops(pictures, 12, 64, seed=3)[0])
+
+
+def test_a_missing_package_is_a_line_or_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert (
+        photographs.fetch(['mate-backgrounds'], tmp_path / 'cache') == []
+        and 'mate-backgrounds is left out' in capsys.readouterr().out
+    )
+    monkeypatch.setattr(photographs, 'find_spec', lambda name: None)
+    with pytest.raises(StudyError, match=r'scikit-image is not installed.*\[base\]'):
+        photographs.folder_of('scikit-image', tmp_path)
+
+
+def test_standardised_latents_and_the_same_reconstruction():
+    torch.manual_seed(0)
+    net = networks.make_autoencoder(TINY.size).eval()
+    images = np.random.default_rng(0).integers(0, 256, (24, 64, 64), np.uint8)
+
+    def there():
+        return net.encode(networks.to_rgb_input(images)).latent_dist.mean
+
+    with torch.no_grad():
+        before = net.decode(there()).sample
+        networks.standardise(net, images, floor=0.0)
+        rows = there().transpose(0, 1).flatten(1)
+        assert torch.allclose(rows.mean(1), torch.zeros(4), atol=0.05) and torch.allclose(
+            rows.cov(), torch.eye(4), atol=0.1
+        )
+        assert torch.allclose(net.decode(there()).sample, before, atol=1e-3)
+        networks.standardise(net, images, floor=100.0)
+        assert torch.allclose(there().std((0, 2, 3)), torch.full((4,), 0.1), rtol=0.1), (
+            'a floor keeps weak directions weak'
+        )
+
+
+def test_local_contrast_sees_grain_that_lost_its_pixels():
+    torch.manual_seed(0)
+    x = torch.zeros(4, 3, 32, 32) + 0.2 * torch.randn(4, 1, 32, 32)
+    other, smooth = torch.zeros_like(x) + 0.2 * torch.randn(4, 1, 32, 32), torch.zeros_like(x)
+
+    def error(y, energy):
+        return pretrain.reconstruction_loss(y, x, energy).item()
+
+    assert error(x, 1.0) == 0 and error(other, 0.0) > error(smooth, 0.0)
+    assert error(other, 1.0) - error(other, 0.0) < 0.3 * (error(smooth, 1.0) - error(smooth, 0.0))
+
+
+def test_a_killed_loop_ends_where_a_straight_one_does(tmp_path):
+    def loop(name, steps_now, key='k'):
+        torch.manual_seed(0)
+        run = TrainingLoop(tmp_path / name, {'net': torch.nn.Linear(3, 1)}, 6, 0.1, 0, key, every=2)
+        net = run.networks['net']
+
+        def loss_of(generator):
+            if run.step > steps_now:
+                raise KeyboardInterrupt
+            return (net(torch.randn(8, 3, generator=generator)) - 1).square().mean()
+
+        return run.run(loss_of, name)['net']
+
+    straight = loop('straight', 6)
+    with pytest.raises(KeyboardInterrupt):
+        loop('killed', 5)
+    resumed = loop('killed', 6)
+    assert torch.equal(straight.weight, resumed.weight) and torch.equal(straight.bias, resumed.bias)
+    assert (tmp_path / 'killed' / 'log.csv').read_text().count('\n') == (
+        tmp_path / 'straight' / 'log.csv'
+    ).read_text().count('\n')
+    with pytest.raises(StudyError, match='other settings'):
+        loop('killed', 6, key='another')
+
+
+def test_min_snr_weighs_clear_steps_less():
+    noise = networks.make_noise()
+    assert noise.alphas_cumprod[-1] < 1e-6, 'zero terminal SNR'
+
+    def loss(gamma):
+        return loss_module.denoising_loss(
+            lambda x, t: torch.zeros_like(x),
+            noise,
+            torch.randn(64, 4, 8, 8, generator=torch.Generator().manual_seed(0)),
+            torch.Generator().manual_seed(1),
+            gamma,
+        )
+
+    assert 0.5 < loss(0.0) < 2 and 0 < loss(1.0) < loss(5.0) < loss(0.0)
+
+
+def test_settings_are_checked(tmp_path):
+    assert pretrain.Settings.read(ROOT / 'genmix' / 'base' / 'recipe.yaml') == pretrain.Settings()
+    (tmp_path / 'p.yaml').write_text('stepps: 3')
+    with pytest.raises(StudyError, match='stepps'):
+        pretrain.Settings.read(tmp_path / 'p.yaml')
+
+
+def test_both_variants_load_in_a_standard_pipeline(made):
+    from diffusers import StableDiffusionPipeline
+
+    plain = StableDiffusionPipeline.from_pretrained(made / 'weights' / 'mixed', local_files_only=True)
+    images = plain('a photo of a flower', num_inference_steps=2, output_type='pil').images
+    assert (
+        images[0].size == (64, 64)
+        and plain.unet.dtype == plain.text_encoder.dtype == plain.vae.dtype == torch.float32
+    )
+    ours = shipped.load('mixed', made / 'weights')
+    x = networks.sample_images(ours, ['a photo of a flower', 'a dark disc'], steps=2)
+    assert (
+        x.shape == (2, 64, 64)
+        and x.dtype == np.uint8
+        and np.array_equal(x, networks.sample_images(ours, ['a photo of a flower', 'a dark disc'], steps=2))
+    )
+
+
+def test_textual_inversion_loads(made, tmp_path):
+    from safetensors.torch import save_file
+
+    pipeline = shipped.load('natural', made / 'weights')
+    save_file({'<new>': torch.randn(3, 16)}, tmp_path / 'new.safetensors')
+    pipeline.load_textual_inversion(str(tmp_path / 'new.safetensors'), token='<new>')
+    assert (
+        pipeline.maybe_convert_prompt('a photo of a <new>', pipeline.tokenizer)
+        == 'a photo of a <new> <new>_1 <new>_2'
+    )
+    assert networks.sample_images(pipeline, ['a photo of a <new>'], steps=2).shape == (1, 64, 64)
+
+
+def test_the_variants_share_the_autoencoder_and_nothing_else(made):
+    natural, mixed = (shipped.card(v, made / 'weights')['sha256'] for v in shipped.VARIANTS)
+    same = {name for name in natural if natural[name] == mixed[name]}
+    assert {n for n in same if n.endswith('.safetensors')} == {'vae/diffusion_pytorch_model.safetensors'}
+    assert 'tokenizer/tokenizer.json' in same
+    assert all(
+        v.dtype == torch.float16
+        for v in load_file(
+            made / 'weights' / 'natural' / 'unet' / 'diffusion_pytorch_model.safetensors'
+        ).values()
+    )
+
+
+def test_the_card_says_what_was_shown(made):
+    natural, mixed = (shipped.card(v, made / 'weights') for v in shipped.VARIANTS)
+    assert (
+        natural['scenes'] == 0 and mixed['scenes'] == 20 and sum(s['crops'] for s in mixed['sources']) == 40
+    )
+    assert {s['picture'] for s in natural['sources']} == {
+        'scikit-learn/china.jpg',
+        'scikit-learn/flower.jpg',
+    } and natural['settings']['steps'] == 4
+    said = json.loads((made / 'weights' / 'natural' / 'examples.json').read_text())
+    assert all(s['source'].startswith('scikit-learn') for s in said)
+    assert 'CC-BY-2.0' in (made / 'weights' / 'mixed' / 'README.md').read_text()
+
+
+def test_a_wrong_or_missing_file_is_one_sentence(made, tmp_path):
+    shutil.copytree(made / 'weights', tmp_path / 'w')
+    weights = tmp_path / 'w' / 'natural' / 'unet' / 'diffusion_pytorch_model.safetensors'
+    weights.write_bytes(weights.read_bytes()[:-1] + b'x')
+    with pytest.raises(StudyError, match='sha256 differs.*git checkout') as caught:
+        shipped.load('natural', tmp_path / 'w')
+    assert '\n' not in str(caught.value)
+    weights.unlink()
+    with pytest.raises(StudyError, match='lacks unet'):
+        shipped.load('natural', tmp_path / 'w')
+    for variant, folder, said in (
+        ('natural', tmp_path / 'none', 'no readable card'),
+        ('medical', tmp_path, 'no base "medical"'),
+    ):
+        with pytest.raises(StudyError, match=said):
+            shipped.load(variant, folder)
+
+
+@pytest.mark.smoke
+def test_the_appendix_runs_from_weights(made, project):
+    """A1_base_model from first to last cell, on the tiny weights; nothing on stderr."""
+    shutil.copytree(ROOT / 'notebooks', project / 'notebooks')
+    call = [
+        sys.executable,
+        '-m',
+        'genmix.runner',
+        'A1_base_model',
+        '--run',
+        'base',
+        '--params',
+        'params/cpu.yaml',
+        '--set',
+        f'base_weights={made / "weights"}',
+        'samples=1',
+        'A1_base_model.sampling_steps=2',
+        'dev_lesions=4',
+    ]
+    done = subprocess.run(
+        call, cwd=project, env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
+    executed = (project / 'runs' / 'base' / 'notebooks' / 'A1_base_model.ipynb').read_text()
+    assert '"stderr"' not in executed and executed.count('"image/png": "') == 8
+
+
+@pytest.mark.parametrize('variant', shipped.VARIANTS)
+def test_what_ships_is_whole_and_small(variant):
+    """Every file is the one that the card lists, the recipe is the one beside it, and the sources are photographs."""
+    about = shipped.card(variant)
+    folder = shipped.check(variant)
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file()} == {
+        *about['sha256'],
+        'card.json',
+    }
+    assert sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) < 12_000_000
+    settings = pretrain.Settings()
+    assert (
+        about['settings']['steps'] == settings.steps
+        and about['settings']['autoencoder_steps'] == settings.autoencoder_steps
+    )
+    assert (about['scenes'] > 0) == (variant == 'mixed') and {
+        s['picture'].split('/')[0] for s in about['sources']
+    } == set(settings.packages)
+
+
+def test_the_shipped_words_mean_something():
+    """Sampling is for real: a black picture is darker than a white one, a bright one than a dark one."""
+    pipeline = shipped.load('natural')
+    gray = {
+        word: networks.sample_images(pipeline, [f'a photo of a {word} picture'] * 4, steps=6).mean()
+        for word in ('black', 'dark', 'bright', 'white')
+    }
+    assert gray['black'] < gray['dark'] < gray['bright'] < gray['white']

@@ -1,0 +1,174 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+from test_metrics import predictions
+
+from genmix import plots
+from genmix.results import calibration
+from genmix.results.bootstrap import bootstrap
+from genmix.results.calibration import (
+    at_temperature,
+    cross_fit,
+    expected_ece,
+    fit_temperature,
+    halves,
+    measures,
+    reliability,
+    wilson,
+)
+from genmix.results.metrics import metrics_table
+
+
+def sure(confidence, k=3):
+    """Probabilities (n, k) that guess class 0 with confidence (n,); the rest is shared."""
+    c = np.asarray(confidence, float)[:, None]
+    return np.concatenate([c, np.repeat((1 - c) / (k - 1), k - 1, 1)], 1)
+
+
+def honest(n, sharpness=1.0, seed=0):
+    """(y, p): labels drawn from the probabilities themselves; then the logits are multiplied by `sharpness`."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([0.6, 0.6, 0.6], n).clip(1e-4)
+    p /= p.sum(1, keepdims=True)
+    return (rng.random(n)[:, None] > p.cumsum(1)[:, :2]).sum(1), at_temperature(p, 1 / sharpness)
+
+
+def test_ece_by_hand():
+    y = np.repeat([0, 1], [60, 40])
+    for order in (slice(None), slice(None, None, -1)):  # ties share a bin, in whatever order they come
+        assert measures(y[order], sure([0.8] * 100))['ece'] == pytest.approx(0.2)
+    assert measures(y, sure([0.8] * 100))['overconfidence'] == pytest.approx(0.2)
+    two = (
+        sure([0.9] * 50 + [0.6] * 50),
+        np.repeat([0, 1, 0, 1], [40, 10, 35, 15]),
+    )  # on average as sure as right, and yet
+    assert measures(two[1], two[0])['ece'] == pytest.approx(0.1) and measures(two[1], two[0])[
+        'overconfidence'
+    ] == pytest.approx(0)
+    assert measures(np.array([0, 1]), np.eye(3)[[0, 1]])['ece'] == 0
+
+
+def test_bins_have_equal_mass():
+    confidence = np.random.default_rng(0).beta(5, 1, 1000)
+    assert np.bincount(calibration.bins_of(confidence)).tolist() == [100] * 10
+    assert (np.diff(calibration.bins_of(np.sort(confidence))) >= 0).all() and calibration.bins_of(
+        np.ones(5)
+    ).tolist() == [0] * 5
+
+
+def test_an_honest_network_shows_what_chance_allows():
+    """ECE of perfect calibration is noise: its mean is the floor, which falls with the root of n."""
+    for n in (200, 3200):
+        shown = [honest(n, seed=s) for s in range(60)]
+        assert np.mean([measures(y, p)['ece'] for y, p in shown]) == pytest.approx(
+            np.mean([expected_ece(p) for _, p in shown]), rel=0.06
+        )
+    y, p = honest(80000)
+    assert measures(y, p)['ece'] < 0.01 and expected_ece(honest(200)[1]) == pytest.approx(
+        4 * expected_ece(honest(3200)[1]), rel=0.15
+    )
+
+
+def test_brier_and_nll_by_hand_and_by_scikit_learn():
+    got = measures(np.array([0, 1]), np.array([[0.5, 0.3, 0.2], [1, 0, 0]]))
+    assert got['brier'] == pytest.approx(((0.25 + 0.09 + 0.04) + 2) / 2) and got['nll'] == pytest.approx(
+        (-np.log(0.5) - np.log(5e-7)) / 2
+    )
+    y, p = honest(300)
+    assert measures(y, p)['brier'] == pytest.approx(sk.brier_score_loss(y, p)) and measures(y, p)[
+        'nll'
+    ] == pytest.approx(sk.log_loss(y, p))
+
+
+def test_a_draw_without_lesions_says_nothing_and_in_silence():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        found = calibration.from_sums(np.stack([np.zeros(calibration.WIDTH), np.ones(calibration.WIDTH)]))
+    assert all(np.isnan(v[0]) and np.isfinite(v[1]) for v in found.values())
+
+
+def test_temperature_recovers_a_known_scaling():
+    for sharpness in (0.5, 1, 2.5):
+        y, p = honest(8000, sharpness)
+        assert fit_temperature(y, p) == pytest.approx(sharpness, rel=0.06)
+    assert fit_temperature(np.array([0, 1]), sure([0.9, 0.9])) > 1  # wrong in half
+    assert fit_temperature(np.array([0, 0]), sure([0.7, 0.7])) == pytest.approx(
+        calibration.TEMPERATURES[0], rel=0.01
+    )  # no error: at its limit
+
+
+def test_temperature_keeps_the_guess_and_one_changes_nothing():
+    y, p = honest(500)
+    assert (
+        np.allclose(at_temperature(p, 1), p, atol=1e-5)
+        and (at_temperature(p, 3).argmax(1) == p.argmax(1)).all()
+    )
+    assert at_temperature(np.array([[1.0, 0, 0]]), 2)[0, 1] > 0 and at_temperature(p, 3).max() < p.max()
+
+
+def test_cross_fitting_never_uses_the_own_half():
+    y, p = honest(400, 2.0)
+    who = np.array([f'P{i // 4}' for i in range(400)])
+    first = halves(who)
+    q, temperature = cross_fit(y, p, who)
+    assert 180 < first.sum() < 220 and not set(who[first]) & set(who[~first])
+    changed = np.where(first, (y + 1) % 3, y)  # other answers in one half
+    r, other = cross_fit(changed, p, who)
+    assert (
+        (r[first] == q[first]).all()
+        and (other[first] == temperature[first]).all()
+        and (other[~first] != temperature[~first]).all()
+    )
+    order = np.random.default_rng(0).permutation(400)
+    assert (halves(who[order]) == first[order]).all()
+    assert measures(y, q)['nll'] < measures(y, p)['nll'] and measures(y, q)['ece'] < measures(y, p)['ece']
+    assert (cross_fit(y[:4], p[:4], who[:4])[1] == 1).all()  # one patient: no other half
+
+
+def test_scaled_rows_stand_beside_the_others():
+    table = predictions({'x': 0.7, 'y': 0.6}, runs=2)
+    scaled = calibration.scale(table, list('abc'))
+    assert scaled[table.columns].equals(table) and np.allclose(scaled[['q_a', 'q_b', 'q_c']].sum(1), 1)
+    long = metrics_table(scaled, {}).query('arm == "x" and seed == 1').set_index(['metric', 'label']).value
+    part = scaled.query('arm == "x" and seed == 1')
+    for m, v in measures(part.label.to_numpy(), part[['q_a', 'q_b', 'q_c']].to_numpy(), '_scaled').items():
+        assert long[m, 'all'] == pytest.approx(v)
+    assert part.temperature.min() < long['temperature', 'all'] < part.temperature.max()
+    assert 'ece_scaled' not in set(metrics_table(table, {}).metric) and 'ece' in set(
+        metrics_table(table, {}).metric
+    )
+
+
+def test_wilson_equals_scipy():
+    for k, n in ((0, 5), (3, 7), (50, 50)):
+        assert wilson(k / n, n) == pytest.approx(tuple(stats.binomtest(k, n).proportion_ci(method='wilson')))
+
+
+def test_reliability_counts_lesions_once():
+    y, p = honest(1000)
+    once, thrice = reliability(y, p), reliability(np.tile(y, 3), np.tile(p, (3, 1)), runs=3)
+    pd.testing.assert_frame_equal(once, thrice, rtol=0.02)
+    assert once.n.sum() == 1000 and (once.accuracy - once.confidence).abs() @ once.n / 1000 == pytest.approx(
+        measures(y, p)['ece']
+    )
+    assert ((once.low < once.accuracy) & (once.accuracy < once.high)).all()
+
+
+def test_words_and_figure_follow_the_numbers(tmp_path):
+    """Right in 60 %, sure of .6 and more: over-confident, and scaling mends it."""
+    table = calibration.scale(predictions({'x': 0.45, 'y': 0.95}, runs=3, n=600, patients=300), list('abc'))
+    lines = calibration.summarise_calibration(
+        bootstrap(table, 'holdout', 200), ['x', 'y'], 'holdout', metrics_table(table, {})
+    )
+    assert lines[0].startswith('x is over-confident') and lines[1].startswith('y is under-confident')
+    figure = plots.reliability(calibration.diagrams(table, 'holdout', ['x', 'y'], list('abc')), 'holdout')
+    assert (
+        len(figure.axes) == 4
+        and 'x, as trained: mean confidence' in figure.alt
+        and 'above accuracy' in figure.alt
+    )
+    figure.savefig(tmp_path / 'x.png')

@@ -1,0 +1,148 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from test_trials import some
+
+from genmix import StudyError, plots
+from genmix.audit import fidelity
+from genmix.classifier import trials
+from genmix.classifier.trials import run_all
+from genmix.mixing.batches import MixingConfig
+from genmix.results import neighbours, tsne
+from genmix.results.tsne import Sets, Space, TSNEConfig, fit_tsne, panels, real_only, trained_arms, usable
+from genmix.run.provenance import key_of
+
+LOOK = TSNEConfig(shown=9, perplexity=5.0, neighbours=3)
+
+
+@pytest.fixture
+def trained(ready):
+    run_all(ready, some('classical', 'toy', 'genmix-toy'), workers=1)
+    return ready
+
+
+def test_one_seed_one_picture():
+    x = np.random.default_rng(0).normal(size=(40, 6))
+    assert np.array_equal(fit_tsne(x, 10, seed=1, init='random'), fit_tsne(x, 10, seed=1, init='random'))
+    assert not np.allclose(fit_tsne(x, 10, seed=1, init='random'), fit_tsne(x, 10, seed=2, init='random'))
+
+
+def test_pictures_keep_neighbours_and_adapt_to_few_points():
+    groups = np.repeat([0, 1], 30)
+    at = fit_tsne(np.random.default_rng(0).normal(size=(60, 5)) + 50 * groups[:, None], 10)
+    nearest = np.argsort(np.linalg.norm(at[:, None] - at, axis=-1), axis=1)[:, 1:4]
+    assert (groups[nearest] == groups[:, None]).all()
+    assert usable(30, 7) == 2 and usable(30, 1000) == 30
+    assert np.isfinite(fit_tsne(np.random.default_rng(0).normal(size=(7, 3)))).all()
+    assert fit_tsne(np.ones((9, 3))).tolist() == [[0, 0]] * 9 and fit_tsne(np.eye(3)).shape == (3, 2)
+
+
+def test_features_are_in_units_of_the_training_lesions(trained):
+    sets = Sets.load(trained, ['toy'])
+    features = Space(trained, 'classical', sets.training)(sets.training.images)
+    sd = features.std(0)
+    assert np.abs(features.mean(0)).max() < 1e-3 and np.allclose(sd[sd > 1e-3], 1, atol=1e-3)
+
+
+def test_a_picture_holds_every_heldout_lesion_and_a_sample_of_the_rest(trained):
+    sets = Sets.load(trained, ['toy'])
+    images, table = sets.pictured(['toy'], ['toy'], 9, training=True)
+    assert table.source.value_counts().to_dict() == {
+        'held-out': len(sets.heldout),
+        'training': 9,
+        'toy': 9,
+        'genmix-toy': 9,
+    }
+    assert np.array_equal(images[: len(sets.heldout)], sets.heldout.images) and len(images) == len(table)
+    soft = table.filter(like='y_')
+    assert list(soft) == ['y_cyst', 'y_hemangioma', 'y_metastasis'] and np.allclose(soft.sum(1), 1, atol=1e-5)
+    assert (soft[table.kind != 'mixed'].max(axis=1) == 1).all() and (
+        soft[table.kind == 'mixed'].max(axis=1) < 1
+    ).any()
+    assert set(sets.pictured([], [], 9)[1].source) == {'held-out'}
+
+
+def test_a_panel_is_kept_until_its_network_changes(trained, capsys):
+    sets = Sets.load(trained, ['toy'])
+    points, numbers = tsne.panel(trained, 'genmix-toy', sets, LOOK)
+    assert set(points.kind) == {'real', 'synthetic', 'mixed'} and np.isfinite(
+        points[['tsne_1', 'tsne_2']]
+    ).all(axis=None)
+    assert list(numbers.columns) == tsne.COLUMNS and set(numbers.metric) == {
+        'neighbour_agreement',
+        'mixing_rate',
+        'mixing_rate_training',
+    }
+    assert not numbers.duplicated(['metric', 'source', 'label']).any() and set(numbers.arm) == {'genmix-toy'}
+    key = trained.key('embedding/genmix-toy')
+    tsne.panel(trained, 'genmix-toy', sets, LOOK)
+    assert trained.key('embedding/genmix-toy') == key
+    run_all(trained, some('classical', 'toy', 'genmix-toy', mixture=MixingConfig(tail=0.5)), workers=1)
+    tsne.panel(trained, 'genmix-toy', sets, LOOK)
+    assert trained.key('embedding/genmix-toy') != key
+
+
+def test_a_network_of_real_images_is_asked_about_every_generator(trained):
+    sets = Sets.load(trained, ['toy'])
+    points, numbers = tsne.panel(trained, 'classical', sets, LOOK)
+    assert set(points.source) == {'held-out'} and set(numbers.source) == {'held-out', 'training', 'toy'}
+    assert set(tsne.common(trained, 'classical', sets, LOOK).source) == {
+        'held-out',
+        'training',
+        'toy',
+        'genmix-toy',
+    }
+    others = tsne.views(trained, 'classical', sets, LOOK)
+    assert len(others) == 2 and all(len(v) == len(points) for v in others.values())
+    tsne.save(trained, numbers)
+    read = pd.read_csv(trained.folder / 'embedding' / 'neighbours.csv')
+    assert np.allclose(read.value, numbers.value, equal_nan=True) and trained.key('embedding')
+
+
+def test_arms_that_are_not_there_are_left_out_with_a_line(trained, capsys):
+    there = trained_arms(trained)
+    assert (
+        panels(['all'], there) == ['classical', 'toy', 'genmix-toy'] == panels(['all'], [*there, 'mixup-toy'])
+    )
+    assert panels(['toy', 'mixup'], there) == ['toy'] and 'mixup is left out' in capsys.readouterr().out
+    assert panels(['all'], ['none', 'genmix-toy']) == ['none', 'genmix-toy'] and real_only(['toy']) == ''
+    assert panels(['all'], ['oracle']) == ['oracle']
+    with pytest.raises(StudyError, match='None of the panels oversample.*classical'):
+        panels(['oversample'], there)
+
+
+def test_a_network_that_does_not_stand_is_not_shown(trained):
+    (trained.folder / 'classifiers' / 'toy' / 'config.json').unlink()
+    config = trained.folder / 'classifiers' / 'genmix-toy' / 'config.json'
+    config.write_text(config.read_text().replace(trained_arms(trained)['genmix-toy'], 'another'))
+    assert list(trained_arms(trained)) == ['classical']
+
+
+def test_figures_draw_what_they_are_given(trained):
+    sets = Sets.load(trained, ['toy'])
+    found = {arm: tsne.panel(trained, arm, sets, LOOK) for arm in ('classical', 'toy', 'genmix-toy')}
+    numbers, names = pd.concat([n for _, n in found.values()]), sets.heldout.class_names
+    fig = plots.tsne_panels({arm: p for arm, (p, _) in found.items()}, names, {'toy': 'a\nb'})
+    assert [ax.get_title() for ax in fig.axes] == list(found) and fig.axes[1].get_xlabel() == 'a\nb'
+    drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in fig.axes]
+    assert drawn == [len(p) for p, _ in found.values()] and 'triangles synthetic' in fig.alt
+    together = tsne.common(trained, 'classical', sets, LOOK)
+    fig = plots.tsne_sources(together, names)
+    assert [len(ax.collections[0].get_offsets()) for ax in fig.axes] == [len(together)] * 4
+    assert [len(ax.collections[1].get_offsets()) for ax in fig.axes] == together.source.value_counts(
+        sort=False
+    ).tolist()
+    assert isinstance(plots.neighbour_numbers(numbers, names), Figure)
+    assert isinstance(plots.nearest_lesions(sets.heldout, [0, 1], np.array([[1, 2], [0, 2]]), names), Figure)
+
+
+def test_a_class_called_none_keeps_its_name(tmp_path):
+    table = pd.DataFrame({'label': ['all', 'None', 'NA', 'null', 'nan'], 'low': [0.1, np.nan, 0.3, 0.4, 0.5]})
+    table.to_csv(tmp_path / 'x.csv', index=False)
+    pd.testing.assert_frame_equal(tsne._read(tmp_path / 'x.csv'), table)
+
+
+def test_a_panel_depends_on_the_code_that_makes_its_numbers():
+    assert {fidelity, neighbours, trials.load_classifier} <= set(tsne._SOURCE)
+    assert key_of({}, source=tsne._SOURCE) != key_of({}, source=tsne._SOURCE[1:])

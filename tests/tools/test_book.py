@@ -1,0 +1,437 @@
+"""The site: a small book, built by `make book` from two notebooks made here, read by a parser and, where there is one, by Chromium."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
+
+import pytest
+from conftest import ROOT, make
+from PIL import Image
+
+from genmix import StudyError
+from tools import book
+
+MISSING = [name for name in book.PACKAGES if not book.present(name)]
+needs_sphinx = pytest.mark.skipif(
+    bool(MISSING), reason=f'make book needs {", ".join(MISSING)}: pip install -e ".[book]"'
+)
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+EQUATION = r'$$\tilde x = \lambda\, x_\text{real} + (1-\lambda)\, x_\text{syn},\qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)$$'
+
+
+# ---- a run with two notebooks -------------------------------------------------------------------------------------
+
+
+def picture(shade, kind='png'):
+    file = io.BytesIO()
+    Image.new('L', (40, 30), shade).save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def shown(alt, shade, kind='image/png', about=True):
+    """An output with an image whose alt text stands in its metadata, or only as the plain text beside it."""
+    return {
+        'output_type': 'display_data',
+        'data': {kind: picture(shade, kind[6:]), 'text/plain': alt},
+        'metadata': {kind: {'alt': alt}} if about else {},
+    }
+
+
+def prose(name, text):
+    return {'cell_type': 'markdown', 'id': name, 'metadata': {}, 'source': text}
+
+
+def code(name, text, *outputs, tags=()):
+    return {
+        'cell_type': 'code',
+        'id': name,
+        'metadata': {'tags': list(tags)},
+        'execution_count': 1,
+        'source': text,
+        'outputs': list(outputs),
+    }
+
+
+def notebook(*cells):
+    about = {
+        'kernelspec': {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'},
+        'language_info': {'name': 'python'},
+    }
+    return {'cells': list(cells), 'metadata': about, 'nbformat': 4, 'nbformat_minor': 5}
+
+
+def small_run():
+    table = {
+        'output_type': 'execute_result',
+        'execution_count': 1,
+        'metadata': {},
+        'data': {
+            'text/markdown': '| arm | accuracy |\n|---|---|\n| unicorn | 0.9 |',
+            'text/plain': '<Markdown object>',
+        },
+    }
+    seven = notebook(
+        prose(
+            'title',
+            f'# 07 · Mixing\n\n**What is *mixed* | and why?**\n\n{EQUATION}\n\nMixup ([Zhang 2018](https://arxiv.org/abs/1710.09412)). Next: `09_results`; not `08_other`.',
+        ),
+        code('one', "study.figure(fig, 'figure1')", shown('The "method", <drawn>', 10)),
+        code(
+            'two',
+            "study.figure(a, 'figure2')\nstudy.figure(b, 'figure3')",
+            shown('Photographs turn into lesions', 60),
+            shown('Real | synthetic [lesions]', 90, about=False),
+        ),
+        code('film', 'Image()', shown('A film', 30, 'image/gif')),
+        code('answer', 'hidden_answer = 7', tags=['solution']),
+    )
+    nine = notebook(
+        prose('title', '# 09 · Results\n\n**Does it help?**\n\nBefore: `07_genmix`.'),
+        prose('more', '$$a = b$$'),
+        code('numbers', 'tables = results_table(replicates)', table),
+        code('one', "study.figure(fig, 'figure4')", shown('Points', 120)),
+    )
+    return {'07_genmix': seven, '09_results': nine}
+
+
+def write_run(folder, pages):
+    (folder / 'notebooks').mkdir(parents=True)
+    for name, content in pages.items():
+        (folder / 'notebooks' / f'{name}.ipynb').write_text(json.dumps(content), encoding='utf-8')
+    (folder / 'notebooks' / '08_other.failed.ipynb').write_text('{}')
+
+
+@pytest.fixture(scope='module')
+def site(clone):
+    """The small book, and what `make book` said."""
+    if MISSING:
+        pytest.skip(f'make book needs {", ".join(MISSING)}: pip install -e ".[book]"')
+    write_run(clone / 'runs' / 'small', small_run())
+    done = make(clone, 'book', 'RUN=small')
+    assert done.returncode == 0, done.stdout + done.stderr
+    return clone / 'runs' / 'small' / 'book', done
+
+
+# ---- a checker of pages -------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page refers to, its anchors, its images without alt text."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.links, self.loads, self.ids, self.images = [], [], set(), []
+        self.feed(file.read_text(encoding='utf-8'))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids.add(found.get('id'))
+        if tag == 'img':
+            self.images.append((found['src'], found.get('alt')))
+        if tag == 'a' and 'href' in found:
+            self.links.append(found['href'])
+        elif url := found.get('src') or (found.get('href') if tag == 'link' else None):
+            self.loads.append(url)
+
+
+def faults(site):
+    """Sentences about broken links, anchors and images, missing alt text, and what would come from a network."""
+    pages, found = {file: Page(file) for file in site.glob('*.html')}, []
+    for file, page in pages.items():
+        found += [
+            f'{file.name}: {url} comes from a network'
+            for url in page.loads
+            if urlsplit(url).scheme not in ('', 'data')
+        ]
+        found += [f'{file.name}: no alt text on {src}' for src, alt in page.images if not alt or alt == src]
+        for url in page.links + page.loads:
+            scheme, _, path, _, anchor = urlsplit(url)
+            target = (site / unquote(path)).resolve() if path else file
+            if scheme in ('http', 'https', 'data', 'mailto', 'javascript'):
+                continue
+            if not target.is_file():
+                found.append(f'{file.name}: {url} leads nowhere')
+            elif anchor and target in pages and unquote(anchor) not in pages[target].ids:
+                found.append(f'{file.name}: {url} has no such anchor')
+    return found
+
+
+class Browser:
+    """Headless Chromium, spoken to through its debugging socket."""
+
+    def __init__(self, folder):
+        websocket = pytest.importorskip('websocket')
+        quiet = [
+            '--disable-gpu',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
+        ]
+        self.process = subprocess.Popen(
+            [
+                CHROMIUM,
+                '--headless',
+                '--no-sandbox',
+                *quiet,
+                f'--user-data-dir={folder}',
+                '--remote-debugging-port=0',
+                '--remote-allow-origins=*',
+                'about:blank',
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        port = Path(folder) / 'DevToolsActivePort'
+        deadline = time.time() + 120
+        while not (port.exists() and port.read_text().count('\n')) and time.time() < deadline:
+            time.sleep(0.1)
+        tabs = json.load(urlopen(f'http://127.0.0.1:{port.read_text().split()[0]}/json/list'))
+        self.socket = websocket.create_connection(
+            next(t['webSocketDebuggerUrl'] for t in tabs if t['type'] == 'page'), timeout=60
+        )
+        self.count, self.events = 0, []
+        for domain in ('Page', 'Runtime', 'Log', 'Network'):
+            self.ask(f'{domain}.enable')
+
+    def ask(self, method, **params):
+        self.count += 1
+        self.socket.send(json.dumps({'id': self.count, 'method': method, 'params': params}))
+        while True:
+            said = json.loads(self.socket.recv())
+            if said.get('id') == self.count:
+                return said['result']
+            self.events.append(said)
+
+    def value(self, expression):
+        return self.ask('Runtime.evaluate', expression=expression, awaitPromise=True, returnByValue=True)[
+            'result'
+        ].get('value')
+
+    def open(self, url, until='true'):
+        """Problems of a page: errors in the console, what failed to load, what was asked of a network, images that show nothing."""
+        self.events = []
+        self.ask('Page.navigate', url=url)
+        deadline = time.time() + 60
+        while (
+            not (
+                self.value('document.readyState') == 'complete'
+                and self.value('location.href') == url
+                and self.value(until)
+            )
+            and time.time() < deadline
+        ):
+            time.sleep(0.1)
+        self.value('window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 1)')
+        broken = self.value(
+            '[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)'
+        )
+        return [*map(str, broken or []), *filter(None, map(problem, self.events))]
+
+    def close(self):
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def problem(event):
+    kind, about = event.get('method'), event.get('params', {})
+    if kind == 'Runtime.exceptionThrown':
+        return (
+            about['exceptionDetails']
+            .get('exception', {})
+            .get('description', about['exceptionDetails']['text'])
+        )
+    if kind == 'Log.entryAdded' and about['entry']['level'] == 'error':
+        return about['entry']['text'] + ' ' + about['entry'].get('url', '')
+    if kind == 'Runtime.consoleAPICalled' and about['type'] in ('error', 'assert'):
+        return json.dumps(about['args'])[:300]
+    if kind == 'Network.loadingFailed' and not about.get('canceled'):
+        return about['errorText']
+    if kind == 'Network.requestWillBeSent' and urlsplit(about['request']['url']).scheme in (
+        'http',
+        'https',
+        'ws',
+        'wss',
+    ):
+        return f'asks for {about["request"]["url"]}'
+    return None
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if not CHROMIUM:
+        pytest.skip('no Chromium on this machine')
+    browser = Browser(tmp_path / 'chromium')
+    yield browser
+    browser.close()
+
+
+# ---- the tests ----------------------------------------------------------------------------------------------------
+
+
+def test_every_link_image_and_anchor_of_the_book(site):
+    folder, done = site
+    assert faults(folder) == [] and not done.stderr.strip(), done.stderr
+    assert {'index.html', '07_genmix.html', '09_results.html', 'bibliography.html', 'search.html'} <= {
+        p.name for p in folder.glob('*.html')
+    }
+    assert not list(folder.parent.glob('.book/*')), 'nothing is left of the building'
+
+
+def test_the_checker_sees_what_is_broken(tmp_path):
+    (tmp_path / 'a.html').write_text(
+        '<h1 id="here">x</h1><a href="#here">y</a><a href="b.html">y</a><a href="#there">y</a><img src="c.png"><script src="https://x.org/y.js"></script>'
+    )
+    assert [line.split(': ')[1] for line in faults(tmp_path)] == [
+        'https://x.org/y.js comes from a network',
+        'no alt text on c.png',
+        'b.html leads nowhere',
+        '#there has no such anchor',
+        'c.png leads nowhere',
+    ]
+
+
+def test_what_is_of_the_paper_is_one_click_away(site):
+    folder, _ = site
+    links = Page(folder / 'index.html').links
+    equation = book.equation_id(EQUATION.strip('$'))
+    for target in (
+        '07_genmix.html#cell-one',
+        '07_genmix.html#cell-two',
+        f'07_genmix.html#{equation}',
+        '09_results.html#cell-numbers',
+        '09_results.html#cell-one',
+    ):
+        assert target in links, target
+    text = (folder / '07_genmix.html').read_text(encoding='utf-8')
+    cell = text[text.index('id="cell-one"') : text.index('id="cell-two"')]
+    assert 'figure1' in cell and 'figure2' not in cell, 'the anchor stands on the cell that makes the figure'
+    assert r'\tilde x' in text[text.index(f'id="{equation}"') :][:200]
+
+
+def test_images_say_what_they_show(site):
+    folder, _ = site
+    alts = [alt for src, alt in Page(folder / '07_genmix.html').images if src.startswith('_images')]
+    assert alts == [
+        'The "method", <drawn>',
+        'Photographs turn into lesions',
+        'Real | synthetic [lesions]',
+        'A film',
+    ]
+    assert [alt for src, alt in Page(folder / 'index.html').images if 'figure2' in src] == [
+        'Photographs turn into lesions'
+    ]
+
+
+def test_a_notebook_can_be_downloaded_and_names_become_links(site):
+    folder, _ = site
+    assert '_sources/07_genmix.ipynb' in Page(folder / 'index.html').links
+    kept = json.loads((folder / '_sources' / '07_genmix.ipynb').read_text(encoding='utf-8'))
+    assert [c['id'] for c in kept['cells']] == [c['id'] for c in small_run()['07_genmix']['cells']]
+    page = (folder / '07_genmix.html').read_text(encoding='utf-8')
+    assert '09_results.html' in Page(folder / '07_genmix.html').links and '>08_other<' in page
+    assert '<details' in page[page.index('id="cell-answer"') :], 'a solution is folded away'
+    assert '<td><p>unicorn</p></td>' in (folder / '09_results.html').read_text(encoding='utf-8'), (
+        'a table that a cell prints is a table'
+    )
+
+
+def test_pages_load_from_disk_without_an_error(site, browser):
+    folder, _ = site
+    for file in sorted(folder.glob('*.html')):
+        assert browser.open(file.as_uri()) == [], file.name
+    browser.open((folder / '07_genmix.html').as_uri())
+    assert browser.value('document.querySelectorAll("mjx-container svg").length') >= 1, 'equations are drawn'
+
+
+def test_search_works_from_disk(site, browser):
+    folder, _ = site
+    found = '[...document.querySelectorAll("#search-results li a")].map(a => a.getAttribute("href"))'
+    for word, pages in (('unicorn', {'09_results.html'}), ('mixup', {'07_genmix.html', 'bibliography.html'})):
+        assert (
+            browser.open(
+                f'{(folder / "search.html").as_uri()}?q={word}', until=f'{found}.length >= {len(pages)}'
+            )
+            == []
+        )
+        assert {urlsplit(url).path for url in browser.value(found)} == pages
+
+
+def test_the_browser_sees_what_is_broken(tmp_path, browser):
+    page = tmp_path / 'a.html'
+    page.write_text('<img src="none.png"><script>fetch("b.html"); nothing()</script>')
+    said = ' '.join(browser.open(page.as_uri()))
+    assert 'none.png' in said and 'nothing is not defined' in said and 'CORS' in said
+
+
+@needs_sphinx
+def test_a_build_that_fails_leaves_the_book_as_it_was(site, monkeypatch):
+    folder, _ = site
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    monkeypatch.chdir(folder.parents[2])
+    monkeypatch.setattr(book, 'notebook_list', lambda pages: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        book.build('small')
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before and not (
+        folder.parent / '.book'
+    ).exists()
+
+
+def test_an_unfinished_run_is_one_sentence(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    assert book.main(['--run', 'none']) == 1
+    assert (
+        capsys.readouterr().err
+        == 'error: runs/none has no executed notebooks: run `make all RUN=none` first.\n'
+    )
+    assert not (project / 'runs' / 'none').exists()
+    pages = small_run()
+    pages['07_genmix']['cells'] = [c for c in pages['07_genmix']['cells'] if c['id'] != 'two']
+    with pytest.raises(StudyError, match='"Figure 2".*make all RUN=small'):
+        book.locate(pages, 'small')
+
+
+def test_an_overview_that_shows_a_figure_again_is_not_where_it_is_made():
+    pages = {'00_overview': notebook(code('again', "study.figure(fig, 'figure1')"))} | small_run()
+    assert book.locate(pages, 'small')['Figure 1'][0] == '07_genmix'
+
+
+def test_the_notebooks_have_all_of_the_paper():
+    every = {
+        p.stem: json.loads(p.read_text(encoding='utf-8'))
+        for p in sorted((ROOT / 'notebooks').glob('[0-9][0-9]_*.ipynb'))
+    }
+    places = {what: page for what, (page, _, _) in book.locate(every, 'cpu').items()}
+    assert places == {
+        'Figure 1': '07_genmix',
+        'The equation': '07_genmix',
+        'Figure 2': '05_diffusion',
+        'Figure 3': '07_genmix',
+        'The table': '09_results',
+        'Figure 4': '10_tsne',
+    }
+
+
+def test_every_work_that_a_notebook_links_to_is_in_the_bibliography():
+    text = (ROOT / 'book' / 'references.bib').read_text(encoding='utf-8')
+    works = book.works_of(text)
+    linked = {
+        i.lower()
+        for p in (ROOT / 'notebooks').glob('*.ipynb')
+        for i in book.WORK_ID.findall(p.read_text(encoding='utf-8'))
+    }
+    assert len(linked) > 20 and linked <= set(works), linked - set(works)
+    assert len(set(works.values())) == text.count('\n@') + 1, 'every entry has a DOI or an arXiv number'
+    assert all(
+        i == f'10.48550/arxiv.{e}'
+        for e, i in re.findall(r'eprint = \{(.+?)\}.*?doi = \{(.+?)\}', text.lower(), re.DOTALL)
+    )

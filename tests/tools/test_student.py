@@ -1,0 +1,57 @@
+import json
+
+import nbformat
+from conftest import ROOT
+from test_notebook_files import notebook
+
+from genmix.run import notebooks
+from tools import student
+
+
+def tags(content):
+    return [tag for cell in content['cells'] for tag in cell['metadata'].get('tags', [])]
+
+
+def test_solutions_and_outputs_go_and_all_else_stays():
+    for nb in notebooks.notebooks(appendices=True):
+        before, after = nb.content, student.edition(nb.path)
+        nbformat.validate(after)
+        left = [cell for cell in before['cells'] if 'solution' not in cell['metadata'].get('tags', [])]
+        assert [(c['id'], ''.join(c['source'])) for c in left] == [(c.id, c.source) for c in after.cells]
+        assert (
+            tags(after).count('exercise') == tags(before).count('exercise')
+            and tags(after).count('parameters') == 1
+        )
+        assert not any(c.get('outputs') or c.get('execution_count') for c in after.cells)
+        assert 'published' not in after.metadata['genmix'] and {**before['metadata'], 'genmix': None} == {
+            **after.metadata,
+            'genmix': None,
+        }
+
+
+def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkeypatch, capsys):
+    (project / 'notebooks').mkdir()
+    notebook(
+        project / 'notebooks' / '01_a.ipynb',
+        [("run = ''", 'parameters'), ('my_x = 0', 'exercise'), ('my_x = 1', 'solution')],
+    )
+    content = json.loads((project / 'notebooks' / '01_a.ipynb').read_text())
+    content['cells'][1]['outputs'] = [{'output_type': 'stream', 'name': 'stdout', 'text': ['seen']}]
+    (project / 'notebooks' / '01_a.ipynb').write_text(json.dumps(content))
+    (project / 'student').mkdir()
+    (project / 'student' / '09_gone.ipynb').write_text('{}')
+    monkeypatch.chdir(project)
+    student.main()
+    assert [p.name for p in (project / 'student').iterdir()] == [
+        '01_a.ipynb'
+    ] and '1 notebooks' in capsys.readouterr().out
+    written = json.loads((project / 'student' / '01_a.ipynb').read_text())
+    assert [''.join(c['source']) for c in written['cells']] == [
+        "run = ''",
+        'my_x = 0',
+    ] and 'seen' not in json.dumps(written)
+    assert notebooks.Notebook(project / 'student' / '01_a.ipynb').parameters.keys() == {'run'}
+
+
+def test_git_leaves_the_edition_alone():
+    assert 'student/' in (ROOT / '.gitignore').read_text().split()

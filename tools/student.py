@@ -1,0 +1,37 @@
+"""The notebooks for students, in student/: as they are, without the cells tagged `solution` and without outputs.
+
+python -m genmix.student      writes them anew; what a student wrote into them is lost
+"""
+
+import nbformat
+from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
+
+from genmix.run.files import atomic_write
+from genmix.run.notebooks import notebooks
+from genmix.run.study import home
+
+
+def edition(path):
+    """The notebook in file `path` for students: a NotebookNode."""
+    book = nbformat.read(path, as_version=4)
+    for step in (
+        TagRemovePreprocessor(remove_cell_tags={'solution'}, enabled=True),
+        ClearOutputPreprocessor(enabled=True),
+    ):
+        book, _ = step(book, {})
+    book.metadata.get('genmix', {}).pop('published', None)  # a stamp of outputs that are not there
+    return book
+
+
+def main():
+    folder, every = home() / 'student', notebooks(home() / 'notebooks', appendices=True)
+    for nb in every:
+        with atomic_write(folder / nb.path.name) as part:
+            part.write_text(nbformat.writes(edition(nb.path)) + '\n', encoding='utf-8')
+    for old in {*folder.glob('*.ipynb')} - {folder / nb.path.name for nb in every}:
+        old.unlink()
+    print(f'{len(every)} notebooks without solutions lie in student/')
+
+
+if __name__ == '__main__':
+    main()
