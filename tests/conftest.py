@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy and torch: the tests run as the notebooks do
@@ -12,6 +13,7 @@ import pytest
 from genmix.data.cohort import Cohort
 from genmix.data.images import symmetries
 from genmix.data.phantom import plan
+from genmix.run.notebooks import Notebook
 from genmix.run.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,3 +110,32 @@ def clone(tmp_path_factory):
     for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
         shutil.copy(ROOT / name, folder / name)
     return folder
+
+
+def config_of(owner, notebook='', **changes):
+    """A config with the values in the parameters cell of a notebook and `changes`: tests have no defaults.
+
+    owner      a generator, or a config class      notebook   its name, where `owner` names none
+    """
+    cell = Notebook(ROOT / 'notebooks' / f'{notebook or owner.notebook}.ipynb').parameters
+    config = getattr(owner, 'Config', owner)
+    values = {f.name: cell[f.name].default for f in fields(config) if f.name in cell}
+    return config(**values | changes)
+
+
+@pytest.fixture(scope='session')
+def prompt_base(tmp_path_factory):
+    """A saved StableDiffusionPipeline of 16 px pictures, of the kind of the shipped base."""
+    import torch
+
+    from genmix.generators.pretrained import captions, networks
+
+    torch.manual_seed(0)
+    channels = {'latent_channels': 4, 'autoencoder': (8, 8, 8), 'denoiser': (8, 8, 8)}
+    size = networks.Size(image=16, text=8, text_layers=1, groups=4, **channels)
+    tokenizer = captions.make_tokenizer()
+    nets = networks.make_autoencoder(size), networks.make_denoiser(size)
+    pipeline = networks.make_pipeline(*nets, networks.make_text_encoder(size, tokenizer), tokenizer)
+    folder = tmp_path_factory.mktemp('hub') / 'prompt_base'
+    pipeline.save_pretrained(folder)
+    return str(folder)

@@ -1,1 +1,1 @@
-"""Commands of a maintainer: publish, verify, readme, book, student edition, the base model.  No notebook imports them."""
+"""Commands of a maintainer: publish, verify, readme, book, student, base.  No notebook imports them."""

@@ -1,11 +1,10 @@
-"""What was measured once and is committed: the long run and the map in `measured/`, and the part of the README that is written from them.
+"""Keep the results of a run in `measured/`, and write the blocks of README.md and docs/ that come from it.
 
-python -m genmix.report --from runs/study                     keep the results of that run, and write the README's numbers anew
-python -m genmix.report --from runs/breast --real BreastMNIST  the same for a run on real images, by a name of its own
-python -m genmix.report                                       only the README
+python -m tools.readme                            write the blocks anew
+python -m tools.readme --from runs/study          keep the results of that run before
+python -m tools.readme --from runs/b --real NAME  the same for a run on real images, under that name
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -16,192 +15,193 @@ import pandas as pd
 import yaml
 
 from genmix import StudyError
-from genmix.appendix import sweep
+from genmix.appendix import sweep_summary
 from genmix.results import claims, contrasts, metrics, selection_error, tables
 from genmix.results.measured import KEPT, long_run, measured, sweep_results
 from genmix.run.files import atomic_write
 from genmix.run.study import home
+from tools import cli
 
-MARKS = '<!-- {}: written by genmix/report.py from measured/ -->', '<!-- end of {} -->'
+MARKS = '<!-- {}: written by tools/readme.py from measured/ -->', '<!-- end of {} -->'
+# The blocks that each page must have.
+PAGES = {
+    'README.md': ('results',),
+    'docs/results.md': ('arms', 'claims', 'map'),
+    'docs/real-images.md': ('real',),
+}
 
 
 def keep(results):
     """Copy the tables of a finished run into measured/study/.  StudyError when one is missing."""
     for name in KEPT:
-        source = Path(results) / f'{name}.csv'
+        source = results / f'{name}.csv'
         if not source.exists():
             raise StudyError(
-                f'{source} is missing: only a finished run on the default phantoms can be kept; run `make study`.'
+                f'{source} is missing: only a finished run on the default phantoms can be kept; '
+                'run `make study`.'
             )
         with atomic_write(measured() / 'study' / source.name) as part:
             shutil.copy(source, part)
 
 
 def keep_real(run, name):
-    """Keep the scores of a finished run on real images as measured/real/<name>.csv, and how it was asked for, without paths of this machine, beside them."""
-    results, about = run / 'results', run / 'params.yaml'
+    """Keep the scores of a finished run on real images as measured/real/<name>.csv.
+
+    Beside them, <name>.json says how it was asked for, without paths of this machine, and what was found.
+    """
+    results, card = run / 'results', run / 'audit' / 'generator_card.csv'
     if not (results / 'arms.csv').exists():
         raise StudyError(f'{run.name} has no results: finish it with `make all RUN={run.name}`.')
-    asked = yaml.safe_load(about.read_text())['set']
-    words = [
-        f'{k}={Path("/path/to") / Path(v).name if k in ("data_dir", "labels_csv") else v}'
-        for k, v in asked.items()
-    ]
-    said = {
-        'asked': ' '.join(words),
+    asked = yaml.safe_load((run / 'params.yaml').read_text())['set']
+    for key in asked.keys() & {'data_dir', 'labels_csv'}:
+        asked[key] = Path('/path/to') / Path(asked[key]).name
+    about = {
+        'asked': ' '.join(f'{key}={value}' for key, value in asked.items()),
         'caption': (results / 'table.md').read_text().strip().splitlines()[-1],
         'declared': declared(pd.read_csv(results / 'contrasts.csv'), 'holdout'),
-        'sets': nearness(pd.read_csv(card))
-        if (card := run / 'audit' / 'generator_card.csv').exists()
-        else '',
+        'sets': nearness(pd.read_csv(card)) if card.exists() else '',
     }
-    for suffix, text in (('csv', (results / 'arms.csv').read_text()), ('json', json.dumps(said, indent=1))):
+    texts = {'csv': (results / 'arms.csv').read_text(), 'json': json.dumps(about, indent=1)}
+    for suffix, text in texts.items():
         with atomic_write(measured() / 'real' / f'{name}.{suffix}') as part:
             part.write_text(text)
 
 
-# ---- the README ---------------------------------------------------------------------------------------------------
-
-
-def narrow(text):
-    """A Markdown table without the blanks that line it up."""
-    return re.sub(r'-{3,}', '---', re.sub(r' {2,}', ' ', text))
+# ---- blocks ----
 
 
 def declared(table, test_set):
-    """The contrast that was declared beforehand, the first of a table of contrasts, in words."""
+    """The primary contrast, the first of a table of contrasts, in words."""
     first = table[table.test_set == test_set].iloc[[0]]
-    return (
-        contrasts.summarise_contrasts(first, test_set)[0]
-        .replace(first.a.item(), 'the mean of genmix-<g>')
-        .replace(first.b.item(), 'that of the generators alone')
+    said = contrasts.summarise_contrasts(first, test_set)[0]
+    return said.replace(first.a.item(), 'the mean of genmix-<g>').replace(
+        first.b.item(), 'that of the generators alone'
     )
 
 
 def nearness(card):
     """How near the synthetic sets of a generator card come to real images, in words."""
-    whole_set = card[(card.label == 'all') & card.metric.isin(['kid', 'coverage'])].pivot(
-        index='generator', columns='metric', values='value'
-    )
-    return 'KID (0 is best) and coverage of the synthetic sets: ' + ', '.join(
-        f'{r.Index} {r.kid:.1f} and {r.coverage:.2f}' for r in whole_set.itertuples()
-    )
+    rows = card[(card.label == 'all') & card.metric.isin(['kid', 'coverage'])]
+    sets = rows.pivot(index='generator', columns='metric', values='value').itertuples()
+    each = (f'{row.Index} {row.kid:.1f} and {row.coverage:.2f}' for row in sets)
+    return 'KID (0 is best) and coverage of the synthetic sets: ' + ', '.join(each)
+
+
+def table_of(frame, **options):
+    """A Markdown table without the blanks that align its columns."""
+    return re.sub(r'-{3,}', '---', re.sub(r' {2,}', ' ', frame.to_markdown(**options)))
+
+
+def bullets(sentences):
+    return '\n'.join(f'- {sentence}' for sentence in sentences)
+
+
+def scores_table(columns):
+    """Balanced accuracy in per cent with intervals, one row per arm.  columns: {title: rows of arms.csv}."""
+    cells = {}
+    for title, table in columns.items():
+        own = 100 * table[table.metric == metrics.PRIMARY].set_index('arm')[['mean', 'low', 'high']]
+        cells[title] = {
+            arm: f'{mean:.1f} [{low:.1f}, {high:.1f}]' for arm, mean, low, high in own.itertuples()
+        }
+    wide = pd.DataFrame(cells).rename_axis('arm')
+    arms = tables.arms_from(pd.concat(columns.values()))
+    wide = wide.loc[tables.in_order(wide.index, arms)].fillna('')
+    return table_of(wide.rename(index='`{}`'.format))
 
 
 def results_block(long):
-    """The README's results: arms with intervals, the declared contrast, the claims, all from the long run."""
-    arms, primary, parts = long['arms'], long['contrasts'], long['claims']
-    wide = arms[arms.metric == metrics.PRIMARY].assign(
-        cell=lambda t: [
-            f'{100 * r.mean_:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]'
-            for r in t.rename(columns={'mean': 'mean_'}).itertuples()
-        ]
-    )
-    scores = wide.pivot(index='arm', columns='test_set', values='cell').loc[tables.in_order(wide.arm)]
-    last = primary.test_set.iloc[-1]
-    first, generators = primary[primary.test_set == last].iloc[0], primary.a.iloc[0].count('genmix-')
-    family = primary[(primary.test_set == last)].iloc[: generators + 1]
-    seeds = int(long['metrics'].seed.nunique())
-    return '\n'.join(
+    """The primary contrast, that of each generator, and which claims and controls hold, from the long run."""
+    primary = long['contrasts']
+    last = primary[primary.test_set == primary.test_set.iloc[-1]]
+    mean, n_generators = last.iloc[0], last.a.iloc[0].count('genmix-')
+    controls = claims.verdicts(long['claims'].query('of == "control"'))
+    return '\n\n'.join(
         [
-            f'Balanced accuracy in per cent, mean of {seeds} classifiers an arm with 95 % intervals over seeds and patients:',
-            '',
-            narrow(scores.rename(index=lambda a: f'`{a}`').to_markdown()),
-            '',
-            f'**The contrast that was declared beforehand**: {declared(primary, last)}. This design would have found a true difference of '
-            f'{100 * first.detectable:.1f} points four times in five.',
-            '',
+            f'**The primary contrast, declared beforehand**: {declared(last, mean.test_set)}. This design '
+            f'would find a true difference of {100 * mean.minimum_detectable_effect:.1f} points in four of '
+            'five studies.',
             'Generator by generator:',
-            '',
-            *(f'- {line}' for line in contrasts.summarise_contrasts(family.iloc[1:], last)),
-            '',
+            bullets(contrasts.summarise_contrasts(last.iloc[1 : n_generators + 1], mean.test_set)),
             '**The claims**, by the strict rule of `09_results` (supported only when every part is):',
-            '',
-            *(f'- {line}' for line in claims.summarise_claims(parts)),
-            '',
-            narrow(claims.overview(parts).to_markdown(index=False)),
-            '',
-            *(
-                f'As for hold-outs: {line}.'
-                for line in selection_error.summarise_selection_error(long['luck'], 100)
-            ),
+            bullets(claims.summarise_claims(long['claims'])),
+            '**The controls**:',
+            bullets(f'{claim}: {verdict}' for claim, verdict in controls.items()),
         ]
     )
 
 
-def map_block(scores):
-    """The README's lines on the map."""
-    return '\n'.join(f'- {line}' for line in sweep.summarise_sweep(scores))
+def arms_block(long):
+    arms, seeds = long['arms'], int(long['metrics'].seed.nunique())
+    return (
+        f'Balanced accuracy in per cent, mean of {seeds} classifiers per arm with 95 % intervals over seeds '
+        'and patients:\n\n' + scores_table(dict(iter(arms.groupby('test_set'))))
+    )
+
+
+def claims_block(long):
+    single = selection_error.summarise_selection_error(long['selection_error'], 100)
+    found = [table_of(claims.overview(long['claims']), index=False)]
+    return '\n\n'.join(found + [f'As for hold-outs: {sentence}.' for sentence in single])
 
 
 def real_block(folder):
-    """The README's table of real images: balanced accuracy of each arm on each set, and how each was asked for."""
-    scores, lines = {}, []
+    """Balanced accuracy of each arm on each set of real images, and how each run was asked for."""
+    scores, said = {}, []
     for path in sorted(folder.glob('*.csv')):
-        table, about = pd.read_csv(path), json.loads(path.with_suffix('.json').read_text())
-        own = table[(table.metric == metrics.PRIMARY) & (table.test_set == 'holdout')].set_index('arm')
-        scores[path.stem] = {
-            a: f'{100 * own["mean"][a]:.1f} [{100 * own.low[a]:.1f}, {100 * own.high[a]:.1f}]'
-            for a in own.index
-        }
-        said = '. '.join(
-            filter(
-                None, (about['declared'][0].upper() + about['declared'][1:], about['sets'], about['caption'])
-            )
-        )
-        lines += [f'- **{path.stem}**: `make all RUN={path.stem.lower()} SET="{about["asked"]}"`. {said}']
-    wide = pd.DataFrame(scores).rename_axis('arm')
-    wide = wide.loc[tables.in_order(wide.index)].fillna('')
-    return '\n'.join(
-        [
-            'Balanced accuracy on the hold-out in per cent:',
-            '',
-            narrow(wide.rename(index=lambda a: f'`{a}`').to_markdown()),
-            '',
-            *lines,
-        ]
-    )
+        scores[path.stem] = pd.read_csv(path).query('test_set == "holdout"')
+        about = json.loads(path.with_suffix('.json').read_text())
+        found = about['declared'][0].upper() + about['declared'][1:]
+        sentences = '. '.join(filter(None, (found, about['sets'], about['caption'])))
+        command = f'make all RUN={path.stem.lower()} SET="{about["asked"]}"'
+        said.append(f'**{path.stem}**: `{command}`. {sentences}')
+    head = 'Balanced accuracy on the hold-out in per cent:'
+    return '\n\n'.join([head, scores_table(scores), bullets(said)])
 
 
-def written(text):
-    """`text` of a README with the marked blocks written anew; a block whose numbers are not committed stays."""
-    blocks = {}
+def blocks():
+    """{name: text} of the blocks whose tables are in measured/."""
+    found = {}
     if long := long_run():
-        blocks['results'] = results_block(long)
-    if found := sweep_results():
-        blocks['map'] = map_block(found[0])
+        found |= {'results': results_block(long), 'arms': arms_block(long), 'claims': claims_block(long)}
+    if grid := sweep_results():
+        found['map'] = bullets(sweep_summary.summarise_sweep(grid[0]))
     if list((measured() / 'real').glob('*.csv')):
-        blocks['real'] = real_block(measured() / 'real')
-    for name, block in blocks.items():
+        found['real'] = real_block(measured() / 'real')
+    return {name: re.sub(r'\w+-<g>', r'`\g<0>`', text) for name, text in found.items()}  # <g> is no HTML
+
+
+def written(page, text, found):
+    """`text` of a page with its blocks replaced by those of `found`; a block that is not in `found` stays."""
+    for name in PAGES[page]:
         start, end = (mark.format(name) for mark in MARKS)
         if start not in text or end not in text:
-            raise StudyError(f'README.md lacks the lines "{start}" and "{end}": put them back.')
-        text = re.sub(
-            f'(?s){re.escape(start)}.*?{re.escape(end)}', lambda _: f'{start}\n{block}\n{end}', text
-        )
+            raise StudyError(f'{page} lacks the lines "{start}" and "{end}": put them back.')
+        if name in found:
+            before, after = text.split(start)[0], text.split(end)[1]
+            text = f'{before}{start}\n{found[name]}\n{end}{after}'
     return text
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog='python -m genmix.report', description=__doc__.splitlines()[0])
+@cli.command
+def main(argv):
+    parser = cli.parser('tools.readme', __doc__)
     parser.add_argument(
-        '--from', dest='run', help='a finished run whose results are to be kept, such as runs/study'
+        '--from', dest='run', help='a finished run to keep the results of, such as runs/study'
     )
     parser.add_argument('--real', metavar='NAME', help='it is a run on real images, to be known by that name')
     args = parser.parse_args(argv)
-    try:
-        if args.run and args.real:
-            keep_real(home() / args.run, args.real)
-        elif args.run:
-            keep(home() / args.run / 'results')
-        path = home() / 'README.md'
-        text = written(path.read_text(encoding='utf-8'))
+    if args.run and args.real:
+        keep_real(home() / args.run, args.real)
+    elif args.run:
+        keep(home() / args.run / 'results')
+    found = blocks()
+    texts = {
+        home() / page: written(page, (home() / page).read_text(encoding='utf-8'), found) for page in PAGES
+    }
+    for path, text in texts.items():
         with atomic_write(path) as part:
             part.write_text(text, encoding='utf-8')
-    except StudyError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Settings of Sphinx for the companion; genmix/book.py lays the notebooks beside this file and calls it."""
+"""Settings of Sphinx for the companion; tools/book.py puts the notebooks beside this file and calls it."""
 
 import json
 from importlib.util import find_spec
@@ -8,7 +8,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-from tools.book import alt_of, equation_id
+from tools.book import equation_id
+from tools.outputs import alt_of
 
 project, author = 'The GenMix study', ''
 html_title = project
@@ -34,14 +35,12 @@ html_theme_options = {
     'search_bar_text': 'Search the companion',
 }
 html_context = {'default_mode': 'auto'}  # light or dark as the browser asks
-html_use_index = html_show_copyright = html_show_search_summary = (
-    False  # a summary would fetch pages, which browsers refuse on a disk
-)
-# Equations from one file, letters drawn as paths: nothing is loaded from a network, and no font that a browser refuses from a disk.
-html_static_path = [
-    'style.css',
-    str(Path(find_spec('sphinx-mathjax-offline').origin).parent / 'static' / 'mathjax' / 'tex-svg.js'),
-]
+html_use_index = html_show_copyright = False
+html_show_search_summary = False  # a summary would fetch pages, which browsers refuse on a disk
+# Equations from one file, letters drawn as paths: nothing is loaded from a network, and no font, which a
+# browser refuses from a disk.
+mathjax = Path(find_spec('sphinx-mathjax-offline').origin).parent / 'static' / 'mathjax' / 'tex-svg.js'
+html_static_path = ['style.css', str(mathjax)]
 html_css_files = ['style.css']
 mathjax_path = 'tex-svg.js'
 
@@ -49,7 +48,7 @@ PICTURES = ('image/png', 'image/jpeg', 'image/gif', 'image/svg+xml')
 
 
 class Marks(SphinxTransform):
-    """What a reader of pages needs beyond the notebook: anchors of code cells and equations, alt text, links between notebooks."""
+    """Anchors of code cells and equations, alt text of images, links between notebooks."""
 
     default_priority = 210
 
@@ -63,48 +62,31 @@ class Marks(SphinxTransform):
             self.link(word)
 
     def mark_cells(self, cells):
-        for node in list(
-            self.document.findall(
-                lambda n: isinstance(n, nodes.container) and n.get('nb_element') == 'cell_code'
-            )
-        ):
+        """Anchors on the code cells, alt text on their images."""
+        containers = list(self.document.findall(nodes.container))
+        for node in [node for node in containers if node.get('nb_element') == 'cell_code']:
             cell = cells[node['cell_index']]
             self.name(node, f'cell-{cell["id"]}')
             images = [i for i in node.findall(nodes.image) if i.parent.get('mime_type') in PICTURES]
-            outputs = [
-                output for output in cell['outputs'] for kind in output.get('data', {}) if kind in PICTURES
-            ]
+            outputs = [o for o in cell['outputs'] for kind in o.get('data', {}) if kind in PICTURES]
             for image, output in zip(images, outputs, strict=True):
                 image['alt'] = alt_of(output)
 
     def name(self, node, anchor):
         """An anchor that pages link to as PAGE.ipynb#anchor."""
         if anchor not in self.document.ids:
-            node['names'].append(
-                f'{self.env.docname}-{anchor}'
-            )  # ids of cells are their own only within a notebook
+            node['names'].append(f'{self.env.docname}-{anchor}')  # a cell id is unique in its notebook only
             node['ids'].append(anchor)
             self.document.note_explicit_target(node)
 
     def link(self, word):
         """`07_genmix` in prose becomes a link to that page."""
-        name = word.astext()
-        if (
-            name in self.env.found_docs
-            and name != self.env.docname
-            and not isinstance(word.parent, (nodes.reference, addnodes.pending_xref))
-        ):
-            link = addnodes.pending_xref(
-                '',
-                word.deepcopy(),
-                refdomain='std',
-                reftype='doc',
-                reftarget=f'/{name}',
-                refdoc=self.env.docname,
-                refexplicit=True,
-                refwarn=True,
-            )
-            word.replace_self(link)
+        name, page = word.astext(), self.env.docname
+        linked = isinstance(word.parent, (nodes.reference, addnodes.pending_xref))
+        if name in self.env.found_docs and name != page and not linked:
+            about = {'refdomain': 'std', 'reftype': 'doc', 'reftarget': f'/{name}', 'refdoc': page}
+            flags = {'refexplicit': True, 'refwarn': True}
+            word.replace_self(addnodes.pending_xref('', word.deepcopy(), **about, **flags))
 
 
 def setup(app):

@@ -1,4 +1,4 @@
-"""The generator card: every number of `genmix.quality` and `genmix.copies` beside the same number for held-out real lesions, with intervals."""
+"""The generator card: fidelity, memorisation and TSTR of synthetic sets beside those of held-out lesions."""
 
 from dataclasses import dataclass
 
@@ -7,133 +7,13 @@ import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 
 from genmix import StudyError
-from genmix.audit.fidelity import (
-    AXES,
-    K,
-    distances,
-    fid,
-    kernel,
-    mean_distance,
-    mmd2,
-    prdc_from_distances,
-    principal_axes,
-)
-from genmix.audit.intervals import jackknife, jackknife_groups, proportion
-from genmix.audit.memorisation import (
-    CELLS,
-    are_authentic,
-    are_copies,
-    cells_of,
-    coarse,
-    coarse_views,
-    counting_cells,
-    ct_of_cells,
-    match,
-)
+from genmix.audit import fidelity, memorisation
+from genmix.audit.intervals import VALUE, jackknife, jackknife_groups, mean_over_classes, proportion
 from genmix.data.cohort import Cohort
 
-
-@dataclass(frozen=True)
-class AuditedSet:
-    """A set of lesions as the card sees it.
-
-    features  float32 (n, d)      predicted  labels (n,) that the reference classifier gives them, None where there is none
-    """
-
-    cohort: Cohort
-    features: np.ndarray
-    predicted: np.ndarray = None
-
-    def __getitem__(self, rows):
-        return AuditedSet(
-            self.cohort[rows], self.features[rows], None if self.predicted is None else self.predicted[rows]
-        )
-
-    def of(self, label, n=None):
-        return self[np.flatnonzero(self.cohort.labels == label)[:n]]
-
-
-class TrainingLesions:
-    """The lesions a generator was trained on, ready for comparison.
-
-    cohort   those lesions      features   of their `turned` images (8, n, d), for a second look for copies; None does without
-    """
-
-    def __init__(self, cohort, features=None):
-        self.views, self.features = coarse_views(cohort.images), features
-        self.spacing, self.cell = match(self.views, self.views[0], own=True), cells_of(self.views)
-
-    def compare(self, seen):
-        """Facts of each image of a Seen set: agrees, relative, relative_features, distance, cell, authentic (whichever can be told)."""
-        found = match(self.views, coarse(seen.cohort.images))
-        facts = {
-            'relative': found.relative,
-            'distance': found.distance,
-            'cell': self.cell[found.index],
-            'authentic': are_authentic(found, self.spacing),
-        }
-        if self.features is not None:
-            facts['relative_features'] = match(self.features, seen.features).relative
-        if seen.predicted is not None:
-            facts['agrees'] = seen.predicted == seen.cohort.labels
-        return facts
-
-
-def generator_card(sets, real, second, training, lessons=None, k=K, d=AXES):
-    """The generator card, a table in the columns of CARD: one row a generator, label (each class, then `all`) and metric.
-
-    sets       {generator: Seen}           real, second   disjoint Seen sets of held-out lesions: `reference` is `second` judged against `real`
-    training   Training on the lesions that the generators learned from
-    lessons    {generator, and `second`: labels that a network taught by this set alone gives to `real`}, for metric tstr
-
-    Within a class all sets and `second` are cut to as many images as the smallest has (column n), since coverage, FID and the like depend
-    on it; n of tstr is the real lesions asked.  `all` is the mean over the classes (its n their sum), so that the class balance of a set
-    does not count.  low and high enclose 95 %: Wilson's interval for shares of images, a jackknife over groups of patients otherwise.
-    Column d: dimensions of the space.
-    Raises StudyError when a set has fewer than 4 images of a class.
-    """
-    names, rows = real.cohort.class_names, []
-    least = np.min([s.cohort.counts for s in (second, *sets.values())], axis=0)
-    if (scarce := np.minimum(least, real.cohort.counts.to_numpy())).min() < 4:
-        raise StudyError(
-            f'The card needs at least 4 images of each class in every set, but {names[scarce.argmin()]} has {scarce.min()}.'
-        )
-    mean, axes = principal_axes(real.features, min(d, max(2, least.min() // 4)))
-
-    def of_class(label):
-        def facts(seen):
-            return (seen, training.compare(seen), (seen.features - mean) @ axes)
-
-        asked, taught = real.cohort.labels == label, lessons or {}
-        base = facts(real.of(label))
-
-        def judged(name, seen):
-            table = _judged(base, facts(seen.of(label, least[label])), k).assign(n=int(least[label]))
-            if name in taught:
-                table.loc['tstr'] = [*proportion(taught[name][asked] == label), np.nan, int(asked.sum())]
-            return table
-
-        reference = (
-            judged('second', second)[['value', 'low', 'high']]
-            .add_prefix('reference_')
-            .rename(columns={'reference_value': 'reference'})
-        )
-        return [judged(g, s).join(reference).assign(generator=g, label=names[label]) for g, s in sets.items()]
-
-    for tables in Parallel(cpu_count(), prefer='threads')(
-        delayed(of_class)(label) for label in range(len(names))
-    ):
-        rows += tables
-    table = (
-        pd.concat(rows).rename_axis('metric').reset_index().dropna(subset=['value', 'reference'])
-    )  # C_T of too few lesions
-    table['d'] = table.d.fillna(0).astype(int)
-    whole = pd.DataFrame(
-        [_over_classes(part) for _, part in table.groupby(['generator', 'metric'], sort=False)]
-    )
-    return pd.concat([table, whole], ignore_index=True)[CARD]
-
-
+CARD = ['generator', 'label', 'metric', 'value', 'reference', 'n', 'low', 'high']
+CARD += ['reference_low', 'reference_high', 'd']
+REFERENCE = ('reference', 'reference_low', 'reference_high')
 INF = np.inf
 RANGES = {
     'precision': (0, 1),
@@ -145,81 +25,171 @@ RANGES = {
     'diversity': (0, INF),
     'c_t': (-INF, INF),
 }  # of the metrics with a jackknife interval, in the order in which they are computed
-CARD = [
-    'generator',
-    'label',
-    'metric',
-    'value',
-    'reference',
-    'n',
-    'low',
-    'high',
-    'reference_low',
-    'reference_high',
-    'd',
-]
+MIN_PER_CLASS = 4  # images of a class in every set
 
 
-def _judged(real, synthetic, k):
-    """One set against held-out real lesions of the same class: a table metric -> value, low, high, d."""
-    (r, known, r_axes), (s, facts, s_axes) = real, synthetic
+@dataclass(frozen=True)
+class AuditedSet:
+    """A Cohort with the features of its images and the classes that the reference classifier predicts.
+
+    features   float32 (n, d)      predicted   int64 (n,); None leaves class agreement out
+    """
+
+    cohort: Cohort
+    features: np.ndarray
+    predicted: np.ndarray | None = None
+
+    def __getitem__(self, rows) -> 'AuditedSet':
+        predicted = None if self.predicted is None else self.predicted[rows]
+        return AuditedSet(self.cohort[rows], self.features[rows], predicted)
+
+    def of(self, label: int, n: int | None = None) -> 'AuditedSet':
+        """The first `n` images of a class, None for all."""
+        return self[np.flatnonzero(self.cohort.labels == label)[:n]]
+
+
+class TrainingLesions:
+    """The lesions a generator was trained on, ready for comparison.
+
+    cohort     those lesions
+    features   (8, n, d) of their `symmetries`, to look for copies in features as well; None does without
+    """
+
+    def __init__(self, cohort, features=None):
+        self.views, self.features = memorisation.coarse_views(cohort.images), features
+        self.spacing = memorisation.match(self.views, self.views[0], own=True)
+        self.cell = memorisation.cells_of(self.views)
+
+    def compare(self, audited):
+        """{fact: array (n,)} of the images of an AuditedSet.
+
+        relative, distance (see `memorisation.match`), cell, authentic; relative_features where there are
+        features, and agrees where there are predicted classes: whether they equal the labels.
+        """
+        found = memorisation.match(self.views, memorisation.coarse(audited.cohort.images))
+        facts = {
+            'relative': found.relative,
+            'distance': found.distance,
+            'cell': self.cell[found.index],
+            'authentic': memorisation.are_authentic(found, self.spacing),
+        }
+        if self.features is not None:
+            facts['relative_features'] = memorisation.match(self.features, audited.features).relative
+        if audited.predicted is not None:
+            facts['agrees'] = audited.predicted == audited.cohort.labels
+        return facts
+
+
+@dataclass(frozen=True)
+class _ClassSample:
+    """Images of one class: an AuditedSet, its facts, its coordinates (n, d) along the principal axes."""
+
+    audited: AuditedSet
+    facts: dict
+    coordinates: np.ndarray
+
+
+def generator_card(sets, evaluation, reference, training, tstr=None, k=fidelity.K, d=fidelity.AXES):
+    """The generator card, DataFrame in the columns of CARD: a row per generator, class or `all`, and metric.
+
+    sets                    {generator: AuditedSet}
+    evaluation, reference   disjoint AuditedSets of held-out lesions; the reference value of a metric is that
+                            of `reference` against `evaluation`, as if it were synthetic
+    training                TrainingLesions that the generators learned from
+    tstr                    {generator, and 'reference': classes of `evaluation`} of `judge.tstr_labels`
+
+    Within a class all sets and `reference` are cut to as many images as the smallest has (column n), since
+    coverage, FID and others depend on it; n of tstr is the real lesions tested.  `all` is the mean over the
+    classes, so that the class balance of a set does not count.  low and high are 95 % intervals: Wilson's for
+    shares of images, a jackknife over groups of patients otherwise.  Column d: dimensions of the space.
+    Raises StudyError when a set has fewer than MIN_PER_CLASS images of a class.
+    """
+    every, tstr = {**sets, 'reference': reference}, tstr or {}
+    least = _smallest_counts(evaluation.cohort, [s.cohort for s in every.values()])
+    mean, axes = fidelity.principal_axes(evaluation.features, min(d, max(2, least.min() // 4)))
+
+    def sample(audited):
+        return _ClassSample(audited, training.compare(audited), (audited.features - mean) @ axes)
+
+    def of_class(label):
+        base, tables = sample(evaluation.of(label)), {}
+        for name, audited in every.items():
+            table = _metrics(base, sample(audited.of(label, least[label])), k).assign(n=int(least[label]))
+            if name in tstr:
+                right = tstr[name][evaluation.cohort.labels == label] == label
+                table.loc['tstr'] = [*proportion(right), np.nan, len(right)]
+            tables[name] = table.assign(generator=name, label=evaluation.cohort.class_names[label])
+        beside = tables.pop('reference')[list(VALUE)].set_axis(list(REFERENCE), axis=1)
+        return [table.join(beside) for table in tables.values()]
+
+    side_by_side = Parallel(cpu_count(), prefer='threads')
+    return _with_all(sum(side_by_side(delayed(of_class)(label) for label in range(len(least))), []))
+
+
+def _with_all(tables):
+    """One card from the tables of all classes and generators, with rows `all`."""
+    table = pd.concat(tables).rename_axis('metric').reset_index()
+    table = table.dropna(subset=['value', 'reference'])  # C_T of too few lesions
+    table['d'] = table.d.fillna(0).astype(int)
+    whole = mean_over_classes(table, ['generator', 'metric'], (VALUE, REFERENCE))
+    return pd.concat([table, whole], ignore_index=True)[CARD]
+
+
+def _smallest_counts(evaluation, cohorts):
+    """Images of each class in the smallest of `cohorts`, int (K,).  Raises StudyError where too few."""
+    least = np.min([c.counts for c in cohorts], axis=0)
+    smallest = np.minimum(least, evaluation.counts.to_numpy())
+    if smallest.min() < MIN_PER_CLASS:
+        raise StudyError(
+            f'The card needs at least {MIN_PER_CLASS} images of each class in every set, but '
+            f'{evaluation.class_names[smallest.argmin()]} has {smallest.min()}.'
+        )
+    return least
+
+
+def _metrics(real, synthetic, k):
+    """One _ClassSample against held-out lesions of the same class: a table metric -> value, low, high, d."""
+    rows = {metric: proportion(flags) for metric, flags in _flags(real.facts, synthetic.facts).items()}
+    rows |= _jackknifed(real, synthetic, k)
+    along, grid = synthetic.coordinates.shape[1], memorisation.CELLS**2
+    space = {'fid': along, 'diversity': along, 'copy_ratio': grid, 'authenticity': grid, 'c_t': grid}
+    table = pd.DataFrame.from_dict(rows, orient='index', columns=list(VALUE))
+    return table.assign(d=[space.get(metric, synthetic.audited.features.shape[1]) for metric in rows])
+
+
+def _flags(known, facts):
+    """{metric: bool (n,)} for the metrics that are a share of the synthetic images."""
     copies = {'copy_ratio': 'relative', 'copy_ratio_features': 'relative_features'}
-    flags = {metric: are_copies(known[fact], facts[fact]) for metric, fact in copies.items() if fact in facts}
-    flags |= {
-        metric: facts[fact]
-        for metric, fact in {'class_agreement': 'agrees', 'authenticity': 'authentic'}.items()
-        if fact in facts
-    }
-    rows = {metric: proportion(flag) for metric, flag in flags.items()}
+    flags = {m: memorisation.are_copies(known[f], facts[f]) for m, f in copies.items() if f in facts}
+    if 'agrees' in facts:
+        flags['class_agreement'] = facts['agrees']
+    return flags | {'authenticity': facts['authentic']}
 
-    def pairs(of, a, b):
-        return (of(a, a), of(b, b), of(a, b))
 
-    products, apart = pairs(kernel, r.features, s.features), pairs(distances, r.features, s.features)
-    spread, cells = (
-        distances(s_axes, s_axes),
-        counting_cells(known['cell'], facts['cell']),
-    )  # of the whole sample, also where a group is left out
+def _jackknifed(real, synthetic, k):
+    """{metric: (value, low, high)} of the other metrics, intervals clipped to their RANGES."""
+    r, s = real.audited, synthetic.audited
+    products = fidelity.pairwise(fidelity.kernel, r.features, s.features)
+    apart = fidelity.pairwise(fidelity.distances, r.features, s.features)
+    along_axes = fidelity.distances(synthetic.coordinates, synthetic.coordinates)
+    (far, cell), (s_far, s_cell) = ((f['distance'], f['cell']) for f in (real.facts, synthetic.facts))
+    cells = memorisation.counting_cells(cell, s_cell)  # of the whole sample, also where a group is left out
 
     def statistic(i, j):
-        def cut(rr, ss, rs):
-            return (rr[np.ix_(i, i)], ss[np.ix_(j, j)], rs[np.ix_(i, j)])
-
         return [
-            *prdc_from_distances(*cut(*apart), k).values(),
-            mmd2(*cut(*products)),
-            fid(r_axes[i], s_axes[j])[0],
-            mean_distance(spread[np.ix_(j, j)]),
-            ct_of_cells(
-                known['distance'][i], known['cell'][i], facts['distance'][j], facts['cell'][j], cells
-            ),
+            *fidelity.prdc_from_distances(*fidelity.subset(apart, i, j), k).values(),
+            fidelity.mmd2(*fidelity.subset(products, i, j)),
+            fidelity.fid(real.coordinates[i], synthetic.coordinates[j])[0],
+            fidelity.mean_distance(along_axes[np.ix_(j, j)]),
+            memorisation.ct_of_cells(far[i], cell[i], s_far[j], s_cell[j], cells),
         ]
 
     value, low, high = jackknife(statistic, jackknife_groups(r.cohort), jackknife_groups(s.cohort))
-    rows |= dict(zip(RANGES, zip(value, *np.clip([low, high], *zip(*RANGES.values())))))
-    table = pd.DataFrame.from_dict(rows, orient='index', columns=['value', 'low', 'high'])
-    space = {
-        'fid': s_axes.shape[1],
-        'diversity': s_axes.shape[1],
-        'copy_ratio': CELLS**2,
-        'authenticity': CELLS**2,
-        'c_t': CELLS**2,
-    }
-    return table.assign(d=[space.get(metric, s.features.shape[1]) for metric in rows])
-
-
-def _over_classes(part):
-    """The row `all` of one generator and metric: means over the classes, half-widths added in squares."""
-    row = part.iloc[0].to_dict() | {'label': 'all', 'n': part.n.sum()}
-    for value, low, high in (('value', 'low', 'high'), ('reference', 'reference_low', 'reference_high')):
-        row[value] = part[value].mean()
-        row[low] = row[value] - np.sqrt(((part[value] - part[low]) ** 2).sum()) / len(part)
-        row[high] = row[value] + np.sqrt(((part[high] - part[value]) ** 2).sum()) / len(part)
-    return row
+    return dict(zip(RANGES, zip(value, *np.clip([low, high], *zip(*RANGES.values())))))
 
 
 def overlaps_reference(card):
-    """True for each row of a card whose interval meets that of real lesions."""
+    """Whether the interval of each row of a card meets that of real lesions: bool Series."""
     return (card.low <= card.reference_high) & (card.reference_low <= card.high)
 
 
@@ -232,36 +202,32 @@ COPYING = {
 
 
 def copying_rows(card):
-    """Rows of a card (of one generator or several) that speak of copies more than real lesions do, beyond both intervals."""
-    worse = np.where(
-        card.metric.isin(['authenticity', 'c_t']),
-        card.high < card.reference_low,
-        card.low > card.reference_high,
-    )
+    """Rows of a card that indicate copying: beyond real lesions, with intervals that do not overlap."""
+    below, above = card.high < card.reference_low, card.low > card.reference_high
+    worse = np.where(card.metric.isin(['authenticity', 'c_t']), below, above)
     return card[card.metric.isin(COPYING) & worse]
 
 
 def relative(card):
-    """The columns value, low, high, reference_low and reference_high of a card as shares of `reference`; NaN where real lesions reach 0."""
+    """Values and intervals of a card as shares of `reference`; NaN where real lesions reach 0."""
     columns = ['value', 'low', 'high', 'reference_low', 'reference_high']
     return card[columns].div(card.reference.where(card.reference != 0), axis=0)
 
 
 def summarise_card(card):
-    """One sentence or two for each generator of a card, from its numbers.  tstr comes from one network a set and is not counted."""
+    """Sentences on each generator, one item each.  tstr comes from one network per set and is not counted."""
     lines = []
     for g in card.generator.unique():
         own = card[(card.generator == g) & (card.metric != 'tstr')]
         r = relative(card[(card.generator == g) & (card.label == 'all')].set_index('metric')).value
-        taught = f', teaches a classifier {r["tstr"]:.2f} of what they teach' if 'tstr' in r.index else ''
+        tstr = f', TSTR {r["tstr"]:.2f}' if 'tstr' in r.index else ''
         found = ', '.join(f'{COPYING[row.metric]} ({row.label})' for row in copying_rows(own).itertuples())
+        copying = (
+            f'Closer to its training lesions than held-out ones: {found}.' if found else 'No sign of copying.'
+        )
         lines.append(
-            f'**{g}**: as a share of real lesions {r["class_agreement"]:.2f} right class, {r["diversity"]:.2f} diversity, {r["coverage"]:.2f} coverage{taught}. '
-            + (
-                f'Nearer to its training lesions than held-out ones are, by {found}. '
-                if found
-                else 'It cannot be told to copy more than chance. '
-            )
-            + f'{overlaps_reference(own).sum()} of its {len(own)} numbers cannot be told from real lesions.'
+            f'**{g}**: relative to real lesions, class agreement {r["class_agreement"]:.2f}, diversity '
+            f'{r["diversity"]:.2f}, coverage {r["coverage"]:.2f}{tstr}. {copying} Of its {len(own)} numbers '
+            f'{overlaps_reference(own).sum()} are not distinguishable from real lesions (95 % CIs overlap).'
         )
     return lines

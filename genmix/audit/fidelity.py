@@ -1,13 +1,14 @@
-"""How near a synthetic set comes to real lesions, and how varied it is: KID, FID, density and coverage, diversity.
+"""Fidelity and diversity of a synthetic set: KID, FID, precision, recall, density, coverage, mean distance.
 
-Sets are arrays of features, float (n, d), one row an image.  None of these numbers means anything alone: `genmix.card` puts each beside the
-same number for held-out real lesions.
+Sets are arrays of features, float (n, d), one row per image.  None of these numbers means anything alone:
+`genmix.audit.card` puts each beside the same number of held-out real lesions.
 """
 
 import numpy as np
 
-K = 5  # neighbour that sets the radius of a ball: Naeem 2020
-AXES = 64  # directions along which diversity and FID are measured
+K = 5  # the neighbour that sets the radius of a ball: Naeem 2020
+AXES = 64  # principal axes along which diversity and FID are measured
+BETTER = {'kid': 'lower', 'diversity': 'higher', 'coverage': 'higher'}  # the better direction of a metric
 
 
 def distances(a, b, block=1024):
@@ -27,8 +28,19 @@ def kernel(a, b):
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
+def pairwise(of, real, synthetic):
+    """`of` (`distances` or `kernel`) within real (n, n), within synthetic (m, m) and between both (n, m)."""
+    return of(real, real), of(synthetic, synthetic), of(real, synthetic)
+
+
+def subset(matrices, i, j):
+    """Matrices of `pairwise` for some of the images: rows `i` of the real and `j` of the synthetic ones."""
+    within_real, within_synthetic, between = matrices
+    return within_real[np.ix_(i, i)], within_synthetic[np.ix_(j, j)], between[np.ix_(i, j)]
+
+
 def mmd2(rr, ss, rs):
-    """Unbiased squared MMD from the kernel within real (n, n), within synthetic (m, m) and between (n, m): may be below 0."""
+    """Unbiased squared MMD from kernels of `pairwise`: float, may be below 0 (Gretton 2012, eq. 3)."""
 
     def within(k):
         return (k.sum(dtype=np.float64) - np.trace(k, dtype=np.float64)) / (len(k) * (len(k) - 1))
@@ -37,74 +49,77 @@ def mmd2(rr, ss, rs):
 
 
 def kid(real, synthetic, subsets=50, size=200, rng=0):
-    """(mean, sd) over random subsets of the unbiased squared MMD under the cubic kernel: Binkowski 2018, arXiv 1801.01401.
+    """(mean, sd) over random subsets of the unbiased squared MMD: Binkowski 2018, arXiv 1801.01401.
 
-    0 for equal distributions, negative values included; the card takes all images at once instead, which is sharper.
+    Expected to be 0 for equal distributions, so single values may be negative.  The card takes all images at
+    once instead, which varies less.
     """
     rng, size = np.random.default_rng(rng), min(size, len(real), len(synthetic))
     values = []
     for _ in range(subsets):
         r, s = (x[rng.choice(len(x), size, replace=False)] for x in (real, synthetic))
-        values.append(mmd2(kernel(r, r), kernel(s, s), kernel(r, s)))
+        values.append(mmd2(*pairwise(kernel, r, s)))
     return float(np.mean(values)), float(np.std(values, ddof=1))
 
 
 def fid(real, synthetic):
-    """(value, n, d): Frechet distance of two Gaussians, Heusel 2017; n is the smaller set.
+    """(value, n, d): Frechet distance of two Gaussians (Heusel 2017, arXiv 1706.08500); n is the smaller set.
 
-    Biased upwards unless n is many times d: reduce d first (`axes_of`), and print both.
+    Biased upwards unless n is many times d: reduce d first (`principal_axes`), and print both.
     """
     r, s = np.float64(real), np.float64(synthetic)
     c1, c2 = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (r, s))
     w, v = np.linalg.eigh(c1)
     root = v * np.sqrt(w.clip(0)) @ v.T
-    cross = np.sqrt(
-        np.linalg.eigvalsh(root @ c2 @ root).clip(0)
-    ).sum()  # symmetric, so that no complex root appears
+    symmetric = root @ c2 @ root  # so that no complex root appears
+    cross = np.sqrt(np.linalg.eigvalsh(symmetric).clip(0)).sum()
     value = ((r.mean(0) - s.mean(0)) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * cross
     return float(value), min(len(r), len(s)), r.shape[1]
 
 
 def principal_axes(real, d=AXES):
-    """(mean (D,), axes (D, d)) of the first `d` principal axes of real lesions: (x - mean) @ axes are coordinates along them."""
+    """(mean (D,), axes float32 (D, d)): the first `d` principal axes of real lesions, largest variance first.
+
+    (x - mean) @ axes are coordinates along them.
+    """
     mean = real.mean(0)
     covariance = np.cov(np.float64(real - mean), rowvar=False)
     return mean, np.linalg.eigh(covariance)[1][:, ::-1][:, :d].astype(np.float32)
 
 
 def diversity(features):
-    """Mean distance of two different images of a set; 0 when one image is repeated.
+    """Mean distance between two different images of a set; 0 when one image is repeated.
 
-    The card takes it along the principal axes of real lesions: there noise lowers it, if anything, whereas in pixels noise is
-    diversity.  Still, one phantom repeated under fresh noise reaches .2 to .4 of real lesions: read it beside coverage.
+    The card takes it along the principal axes of real lesions: there noise lowers it, if anything, whereas in
+    pixels noise is diversity.  Still, one phantom repeated under fresh noise reaches .2 to .4 of real ones:
+    read it beside coverage.
     """
     return mean_distance(distances(features, features))
 
 
 def mean_distance(d):
-    """Mean off the diagonal of distances (n, n)."""
+    """Mean of the off-diagonal entries of distances (n, n)."""
     return float((d.sum(dtype=np.float64) - np.trace(d)) / max(1, len(d) * (len(d) - 1)))
 
 
 def prdc(real, synthetic, k=K):
-    """dict(precision, recall, density, coverage) from balls that reach to the k-th neighbour within the own set.
+    """dict(precision, recall, density, coverage) of balls that reach to the k-th neighbour in the own set.
 
-    precision   share of synthetic images in any real ball; recall swaps the roles: Kynkaanniemi 2019, arXiv 1904.06991
-    density     real balls around a synthetic image, over k; 1 is expected of real lesions, not bounded
-    coverage    share of real balls that hold a synthetic image; 1 - 2^-k is expected of as many real lesions: Naeem 2020, arXiv 2002.09797
+    precision   share of synthetic images in any real ball; recall with the roles exchanged:
+                Kynkaanniemi 2019, arXiv 1904.06991
+    density     real balls around a synthetic image, over k: unbounded, 1 is expected of real lesions
+    coverage    share of real balls that hold a synthetic image; 1 - 2^-k is expected of as many real lesions:
+                Naeem 2020, arXiv 2002.09797
     """
-    return prdc_from_distances(
-        distances(real, real), distances(synthetic, synthetic), distances(real, synthetic), k
-    )
+    return prdc_from_distances(*pairwise(distances, real, synthetic), k)
 
 
 def prdc_from_distances(rr, ss, rs, k=K):
-    """`prdc` from distances within real (n, n), within synthetic (m, m) and between (n, m)."""
+    """`prdc` from distances of `pairwise`."""
 
     def radius(d):
-        return np.partition(d, min(k, len(d) - 1), axis=1)[
-            :, min(k, len(d) - 1)
-        ]  # column 0 is the image itself
+        kth = min(k, len(d) - 1)  # column 0 is the image itself
+        return np.partition(d, kth, axis=1)[:, kth]
 
     inside = rs < radius(rr)[:, None]
     return {
@@ -115,10 +130,12 @@ def prdc_from_distances(rr, ss, rs, k=K):
     }
 
 
-def compare_samples(made, lesions, n):
-    """dict(KID, diversity, coverage) of the samples `made` (m, d) beside the features `lesions` of one class of real lesions.
+def compare_samples(samples, lesions, n):
+    """dict(KID, diversity, coverage) of features `samples` (m, d) beside those of real `lesions`, one class.
 
-    n   real lesions, at most half of them, that are set aside: diversity and coverage are shares of what these reach against the rest
+    n   real lesions, at most half of them, that are set aside: diversity and coverage are shares of what they
+        reach against the others
+
     NaN where so few lesions are left that they reach nothing themselves.
     """
     n = min(n, len(lesions) // 2)
@@ -130,10 +147,7 @@ def compare_samples(made, lesions, n):
         return a / b if b else np.nan
 
     return {
-        'KID': mmd2(kernel(real, real), kernel(made, made), kernel(real, made)),
-        'diversity': share(diversity(made), diversity(held)),
-        'coverage': share(prdc(real, made)['coverage'], prdc(real, held)['coverage']),
+        'KID': mmd2(*pairwise(kernel, real, samples)),
+        'diversity': share(diversity(samples), diversity(held)),
+        'coverage': share(prdc(real, samples)['coverage'], prdc(real, held)['coverage']),
     }
-
-
-BETTER = {'kid': 'lower', 'diversity': 'higher', 'coverage': 'higher'}  # and which way is better

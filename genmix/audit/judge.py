@@ -1,6 +1,7 @@
-"""The reference classifier: a judge of another architecture than the study's VGG, which has seen many lesions that no generator saw.
+"""The reference classifier: another architecture than the study's VGG, trained on lesions no generator saw.
 
-It says which class a synthetic lesion looks like.  The same network taught by one synthetic set alone shows what that set can teach.
+It measures class agreement: whether a synthetic lesion looks like its class.  The same network trained on one
+synthetic set alone measures what that set is worth for training (TSTR).
 """
 
 import json
@@ -11,20 +12,23 @@ import torch
 import torch.nn as nn
 from safetensors.torch import load_file, save_file
 
-from genmix.classifier import training
-from genmix.mixing import arms, batches
+from genmix.classifier.config import TrainingConfig
+from genmix.classifier.training import fit_classifier, predict
+from genmix.mixing.arms import Arm
+from genmix.mixing.batches import Pool
 from genmix.run.device import DEVICE, autocast
 
 SIZE = 32  # side of its input [px]; at 64 it is 1 point better and 2.4 times slower
 CHANNELS = (16, 32, 64, 128)
 BATCH, LR, WEIGHT_DECAY = 64, 4e-3, 0.02
-ARM = arms.Arm('reference', 'balanced')  # classes drawn alike, flips, turns, zoom and shift
+ARM = Arm(name='reference', kind='real', balance='balanced')
 
 
 class ReferenceClassifier(nn.Module):
     """A residual network of ten layers (He et al. 2016, arXiv 1512.03385) for gray images.
 
     mean, std   of its training images in [0, 1]
+
     forward: uint8 or float 0-255 (n, 1, H, W) -> logits float32 (n, K)
     """
 
@@ -32,14 +36,11 @@ class ReferenceClassifier(nn.Module):
         from timm.models.resnet import BasicBlock, ResNet  # slow to import
 
         super().__init__()
-        net = ResNet(
-            BasicBlock, [1, 1, 1, 1], n_classes, in_chans=1, stem_type='deep', stem_width=8, channels=CHANNELS
-        )
+        stem = {'in_chans': 1, 'stem_type': 'deep', 'stem_width': 8}
+        net = ResNet(BasicBlock, [1, 1, 1, 1], n_classes, channels=CHANNELS, **stem)
         net.maxpool = nn.Identity()  # 32 pixels are few enough
-        self.net, self.config = (
-            net.to(memory_format=torch.channels_last),
-            {'n_classes': n_classes, 'mean': mean, 'std': std},
-        )
+        self.net = net.to(memory_format=torch.channels_last)
+        self.config = {'n_classes': n_classes, 'mean': mean, 'std': std}
 
     def forward(self, x):
         x = (x.float() / 255 - self.config['mean']) / self.config['std']
@@ -47,23 +48,22 @@ class ReferenceClassifier(nn.Module):
             return self.net(x.contiguous(memory_format=torch.channels_last)).float()
 
     def label(self, images):
-        """Class numbers int64 (n,) of uint8 images (n, H, W)."""
-        return training.predict(self, images, SIZE).argmax(1)
+        """Predicted classes int64 (n,) of uint8 images (n, H, W)."""
+        return predict(self, images, SIZE).argmax(1)
 
 
 def train_reference(cohort, steps, seed=0):
-    """A Judge trained on the lesions of `cohort`, every class drawn alike."""
+    """A ReferenceClassifier trained on the lesions of `cohort` for so many optimiser steps."""
     torch.manual_seed(seed)
     gray = cohort.images / np.float32(255)
     model = ReferenceClassifier(len(cohort.class_names), float(gray.mean()), float(gray.std()))
-    pool = batches.Pool(cohort.images, cohort.labels, len(cohort.class_names)).to(DEVICE)
-    draws = batches.Batches(ARM, pool, batches.MixingConfig(), steps, BATCH, seed)
-    training.train(ARM, pool, draws, model, LR, WEIGHT_DECAY, seed, SIZE)
+    config = TrainingConfig(steps=steps, batch_size=BATCH, lr=LR, weight_decay=WEIGHT_DECAY, input_size=SIZE)
+    fit_classifier(model, ARM, Pool(cohort), config, seed)
     return model.eval()
 
 
 def reference_classifier(study, cohort, steps, seed=0):
-    """The reference classifier, trained on `cohort` in stage audit/reference of the run unless it stands."""
+    """The ReferenceClassifier of stage audit/reference, trained on `cohort` unless cached."""
 
     def build(out):
         model = train_reference(cohort, steps, seed)
@@ -74,23 +74,21 @@ def reference_classifier(study, cohort, steps, seed=0):
 
 
 def load(folder):
-    """The Judge that `reference` kept in `folder`."""
+    """The ReferenceClassifier that `reference_classifier` saved in `folder`, on DEVICE."""
     model = ReferenceClassifier(**json.loads((Path(folder) / 'config.json').read_text()))
     model.load_state_dict(load_file(Path(folder) / 'model.safetensors'))
     return model.to(DEVICE).eval()
 
 
 def tstr_labels(study, name, cohort, real, steps, seed=0):
-    """Train on synthetic, test on real (Esteban et al. 2017, arXiv 1706.02633): labels int64 (len(real),) that a network taught by
-    `cohort` alone gives to the lesions of `real`.  Kept in stage audit/taught/<name>."""
+    """Train on synthetic, test on real (TSTR; Esteban 2017, arXiv 1706.02633): stage audit/tstr/<name>.
+
+    Classes int64 (len(real),) of the lesions of `real`, predicted by a network trained on `cohort` alone.
+    """
 
     def build(out):
-        return np.save(out / 'labels.npy', train_reference(cohort, steps, seed).label(real.images))
+        np.save(out / 'labels.npy', train_reference(cohort, steps, seed).label(real.images))
 
-    folder = study.stage(
-        f'audit/taught/{name}',
-        build,
-        {'steps': steps, 'seed': seed},
-        [cohort.content_hash, real.content_hash],
-    )
+    inputs = [cohort.content_hash, real.content_hash]
+    folder = study.stage(f'audit/tstr/{name}', build, {'steps': steps, 'seed': seed}, inputs)
     return np.load(folder / 'labels.npy', allow_pickle=False)

@@ -1,44 +1,28 @@
-"""VGG-16 on lesions: the network, the training loop (a fastai Learner), predictions.
+"""Training and prediction of a classifier: a fastai Learner whose batches are augmented, then mixed.
 
-Images stay uint8 in memory; a batch is augmented in one affine warp, then mixed, in channels_last and bfloat16 where that pays.
+Images stay uint8 in memory; a batch is augmented in one affine warp, in channels_last and bfloat16 where
+that pays.
 """
 
-import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 
-from genmix.mixing.rules import blend
+from genmix.classifier.config import TrainingConfig
+from genmix.data.augmentation import affine_warp, resized
+from genmix.mixing.arms import Arm
+from genmix.mixing.batches import Batches, Pool
+from genmix.mixing.config import BatchConfig
+from genmix.mixing.rules import Pairs, Rule, apply
 from genmix.run.device import DEVICE, seed_all
-
-
-def affine_warp(x, rng, zoom=0.15, shift=0.08):
-    """Classical augmentation of a whole batch in one warp: flips, any rotation, zoom, shift; borders are reflected.
-
-    x float (n, 1, H, W); `zoom` and `shift` are the largest relative changes.  `rng` is a NumPy Generator.
-    """
-    n, _, h, w = x.shape
-    angle, scale = rng.uniform(-math.pi, math.pi, n), rng.uniform(1 - zoom, 1 + zoom, n)
-    cos, sin, flip = np.cos(angle) * scale, np.sin(angle) * scale, rng.choice([-1.0, 1.0], n)
-    move = rng.uniform(-2 * shift, 2 * shift, (2, n))  # the grid spans [-1, 1]
-    # A place in the image as one complex number: F.affine_grid by broadcasting, several times faster.
-    along, down, move = (
-        torch.as_tensor(a + 1j * b, dtype=torch.complex64, device=x.device)[:, None, None]
-        for a, b in ((cos * flip, sin * flip), (-sin, cos), move)
-    )
-    gy, gx = (
-        (torch.arange(side, dtype=x.dtype, device=x.device) * 2 + 1) / side - 1 for side in (h, w)
-    )  # pixel centres
-    grid = torch.view_as_real((along * gx + down * gy[:, None]).add_(move))
-    return F.grid_sample(x, grid, padding_mode='reflection', align_corners=False)
 
 
 class SoftLabelBatches(Callback):
@@ -51,13 +35,15 @@ class SoftLabelBatches(Callback):
         self.pool, self.classical, self.size, self.rng = pool, classical, size, np.random.default_rng(seed)
 
     def before_batch(self):
-        a, b, lam = *self.learn.xb, *self.learn.yb
+        a, b, lam, *mask = *self.learn.xb, *self.learn.yb
         mixed = (a != b).nonzero()[:, 0]
-        x = self.images(torch.cat([a, b[mixed]]))
-        y, x, other = self.pool.soft[a], x[: len(a)], x[len(a) :]
+        x, y = self.images(torch.cat([a, b[mixed]])), self.pool.soft[a]
+        x, other = x[: len(a)], x[len(a) :]
         if len(mixed):
-            x = x.index_copy(0, mixed, blend(x[mixed], other, lam[mixed].cpu().numpy()))
-            y = blend(y, self.pool.soft[b], lam.cpu().numpy())
+            mask = resized(mask[0][mixed, None], self.size)[:, 0].cpu().numpy() if mask else None
+            pairs = Pairs(a[mixed], b[mixed], lam[mixed].cpu().numpy(), mask)
+            x_mixed, y_mixed = apply(pairs, (x[mixed], other), (y[mixed], self.pool.soft[b[mixed]]))
+            x, y = x.index_copy(0, mixed, x_mixed), y.index_copy(0, mixed, y_mixed)
         self.learn.xb, self.learn.yb = (x,), (y,)
 
     def images(self, rows):
@@ -65,55 +51,52 @@ class SoftLabelBatches(Callback):
         return resized(affine_warp(x, self.rng) if self.classical else x, self.size)
 
 
-def resized(x, size):
-    """Float images (n, 1, H, W) at the network's input size: averaged down, or interpolated up.
-
-    It comes after the warp: averaging hides what interpolation did to the grain, so that warped and plain images look alike.
-    """
-    if x.shape[-1] == size:
-        return x
-    up = x.shape[-1] < size
-    return F.interpolate(
-        x, size=(size, size), mode='bilinear' if up else 'area', **({'align_corners': False} if up else {})
-    )
-
-
 class LossLog(Callback):
     """The training loss of every step (accuracy under mixing means nothing)."""
 
     def before_fit(self):
-        self.kept = []
+        self.losses = []
 
     def after_batch(self):
-        self.kept.append(self.learn.loss.detach())
+        self.losses.append(self.learn.loss.detach())
 
 
-def train(arm, pool, draws, model, lr=2e-3, weight_decay=0.02, seed=0, size=32):
-    """Train `model` on the batches of `draws` (one pass); returns the loss of every step.
+def fit_classifier(
+    model: nn.Module, arm: Arm, pool: Pool, config: TrainingConfig, seed: int,
+    batches: BatchConfig | None = None, rule: Rule | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Train `model` on the batches of an arm; returns the loss of every step, float32 (steps,).
 
-    AdamW under a one-cycle schedule.  `seed` drives augmentation and dropout.
+    batches, rule   for arms that need them      seed   drives batches, augmentation and dropout
+
+    AdamW under a one-cycle schedule, cross entropy with soft labels.
     """
+    pool = pool.to(DEVICE)
+    draws = Batches(arm, pool, config.steps, config.batch_size, seed, batches, rule)
     seed_all(seed)
     model.to(DEVICE).train()
-    log = LossLog()
-    optimiser = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
+    losses, lr = LossLog(), config.lr
+    adamw: Any = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
     learn = Learner(
         DataLoaders(draws, [], device=DEVICE),
         model,
         loss_func=nn.CrossEntropyLoss(),
-        opt_func=optimiser,
+        opt_func=adamw,
         lr=lr,
-        wd=weight_decay,
-        cbs=[SoftLabelBatches(pool, arm.classical, size, seed + 1), log],
+        wd=config.weight_decay,
+        cbs=[SoftLabelBatches(pool, arm.classical, config.input_size, seed + 1), losses],
     )
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, cbs=ParamScheduler({'lr': combined_cos(0.25, lr / 25, lr, lr / 1e4)}))
-    return torch.stack(log.kept).float().cpu().numpy()
+    return torch.stack(losses.losses).float().cpu().numpy()
 
 
 @torch.inference_mode()
-def predict(model, images, size=32, batch_size=512, of='forward'):
-    """Class probabilities float32 (n, K) of uint8 images (n, H, W); `of='features'` gives the last hidden layer instead."""
+def predict(model, images, size, batch_size=512, of='forward') -> np.ndarray:
+    """Class probabilities float32 (n, K) of uint8 images (n, H, W); `of='features'`:
+
+    penultimate features instead.
+    """
     model.eval()
     out = []
     for part in torch.from_numpy(np.ascontiguousarray(images)).split(batch_size):

@@ -1,53 +1,50 @@
+"""VGG-16 for gray images of lesions, in torchvision's layout."""
+
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn as nn
 
+from genmix.classifier.config import Regime
+from genmix.data.cohort import Cohort
 from genmix.run.device import autocast
 
-# VGG-16: Simonyan & Zisserman 2015, arXiv 1409.1556, table 1, column D
+# Simonyan & Zisserman 2015, arXiv 1409.1556, table 1, column D
 CHANNELS = [64, 64, 'M', 128, 128, 'M', 256, 256, 256, 'M', 512, 512, 512, 'M', 512, 512, 512, 'M']
 
 
 class Classifier(nn.Module):
-    """VGG-16 with batch norm in torchvision's layout, for gray images.
+    """VGG-16 with batch norm.
 
     width   scales every channel and the hidden layers; 1.0 is the paper's network
     size    side of the input in pixels, at least 32; the pooled grid is size // 32, torchvision's 7 at 224
-    mean, std   of the training images in [0, 1]; kept with the weights
+    mean, std   of the training images in [0, 1]; saved with the weights
     bf16    True, False, or None: where it pays
 
-    forward: uint8 or float 0-255 (n, 1, H, W) -> logits float32 (n, K).  `features` gives the last hidden layer.
+    forward: uint8 or float 0-255 (n, 1, H, W) -> logits float32 (n, K).
     """
 
     def __init__(self, n_classes, width=1.0, size=224, mean=0.5, std=0.25, dropout=0.5, bf16=None):
         from torchvision.models import vgg  # slow to import, and most processes build no classifier
 
         super().__init__()
-        scaled = [c if c == 'M' else max(1, round(c * width)) for c in CHANNELS]
+        scaled: list[Any] = [c if c == 'M' else max(1, round(c * width)) for c in CHANNELS]
         grid, hidden = max(1, min(7, size // 32)), max(1, round(4096 * width))
-        with torch.device(
-            'meta'
-        ):  # torchvision's layout without its hidden layers, whose 120 million weights take a second to draw
+        # Without torchvision's hidden layers: to draw their 120 million weights takes a second.
+        with torch.device('meta'):
             net = vgg.VGG(nn.Identity(), n_classes, init_weights=False)
         net.features = vgg.make_layers(scaled, batch_norm=True)
         net.features[0] = nn.Conv2d(1, scaled[0], 3, padding=1)
-        net.avgpool = (
-            nn.Identity() if size // 32 == grid else nn.AdaptiveAvgPool2d(grid)
-        )  # the features are that grid already
-        net.classifier = nn.Sequential(
-            nn.Linear(scaled[-2] * grid * grid, hidden),
-            nn.ReLU(True),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(True),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, n_classes),
-        )
-        for layer in (
-            net.modules()
-        ):  # torchvision's N(0, .01) starves narrow hidden layers; He initialisation scales with width
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+        net.avgpool = nn.Identity() if size // 32 == grid else nn.AdaptiveAvgPool2d(grid)
+        first, second = nn.Linear(scaled[-2] * grid * grid, hidden), nn.Linear(hidden, hidden)
+        head = [first, nn.ReLU(True), nn.Dropout(dropout), second, nn.ReLU(True), nn.Dropout(dropout)]
+        net.classifier = nn.Sequential(*head, nn.Linear(hidden, n_classes))
+        # torchvision's N(0, .01) starves narrow hidden layers; He initialisation scales with width
+        for layer in net.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
         self.net, self.bf16 = net.to(memory_format=torch.channels_last), bf16
         self.register_buffer('mean', torch.tensor(255.0 * mean))
         self.register_buffer('std', torch.tensor(255.0 * std))
@@ -61,12 +58,22 @@ class Classifier(nn.Module):
         return self._run(x, self.net.classifier)
 
     def features(self, x):
-        """Activations of the last hidden layer: float32 (n, 4096 width)."""
+        """Penultimate features, the activations of the last hidden layer: float32 (n, 4096 width)."""
         return self._run(x, self.net.classifier[:-1])
 
 
+def build_classifier(regime: Regime, train: Cohort) -> Classifier:
+    """An untrained classifier with the statistics of the training images."""
+    gray = train.images / np.float32(255)
+    classes, mean, std = len(train.class_names), float(gray.mean()), float(gray.std())
+    model = Classifier(classes, regime.vgg_width, regime.input_size, mean, std)
+    return load_imagenet(model) if regime.weights == 'imagenet' else model
+
+
 def load_imagenet(classifier):
-    """Fill a width-1 classifier with torchvision's ImageNet weights; the first layer sums over the colours of a gray image."""
+    """Fill a width-1 classifier with ImageNet weights; the first layer sums over the colours of a gray
+    image.
+    """
     from torchvision.models import vgg
 
     weights = vgg.VGG16_BN_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)

@@ -1,17 +1,18 @@
-"""Rows by class: random, the first ones, and labels as one-hot vectors."""
+"""Rows by class: random ones, the first ones; labels as one-hot vectors."""
 
 import numpy as np
 
 from genmix import StudyError
+from genmix.data.cohort import Cohort
 
 
-def one_hot(labels, n_classes):
-    """Hard labels int (n,) as soft labels float32 (n, K)."""
+def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Hard labels int (n,) as soft labels float32 (n, n_classes)."""
     return np.eye(n_classes, dtype=np.float32)[np.asarray(labels)]
 
 
-def sample_rows(wanted, labels, rng):
-    """For each wanted class a random row of `labels` with that class: int (n,).
+def sample_rows(wanted: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each wanted class a random row of `labels` (n,) with that class: int64 (len(wanted),).
 
     Raises StudyError when a class has no row.
     """
@@ -24,7 +25,7 @@ def sample_rows(wanted, labels, rng):
     return rows
 
 
-def first_per_class(cohort, per_class):
-    """The first `per_class` lesions of each class of a Cohort, in their order."""
+def first_per_class(cohort: Cohort, per_class: int) -> Cohort:
+    """The first `per_class` lesions of each class, in their order."""
     rows = [np.flatnonzero(cohort.labels == k)[:per_class] for k in range(len(cohort.class_names))]
     return cohort[np.sort(np.concatenate(rows))]

@@ -1,4 +1,4 @@
-"""Who is learned from and who is tested on: by patient, before anything is learned."""
+"""Splits into training and test: by patient, before anything is learned."""
 
 import warnings
 
@@ -6,30 +6,35 @@ import numpy as np
 import pandas as pd
 
 from genmix import StudyError
+from genmix.data.cohort import Cohort
 
 TRIES = 5  # shuffles tried before the number of parts is lowered
 GOLDEN = (5**0.5 - 1) / 2
 
 
-def make_splits(cohort, n_folds=5, folds=1, train_fraction=1.0, seed=0):
-    """Deal patients into training and test, keeping class proportions: a DataFrame with one row a lesion of the cohort.
+def make_splits(
+    cohort: Cohort, n_folds: int = 5, folds: int = 1, train_fraction: float = 1.0, seed: int = 0
+) -> pd.DataFrame:
+    """Assign patients to training and test, keeping class proportions: a DataFrame, one row per lesion.
 
-    Columns: id, patient, label, and fold0 ... fold<folds - 1> with 'train' | 'unused' | 'test'.  All lesions of a patient
-    have one role; every class is in train and in test of every fold.
+    Columns: id, patient, label, and fold0 ... fold<folds - 1> with 'train' | 'unused' | 'test'.  All lesions
+    of a patient have one role; every class is in train and in test of every fold.
 
-    n_folds         parts the patients are dealt into; fold k tests on one, so fold0 is a hold-out of about 1 / n_folds
+    n_folds         parts the patients are split into; fold k tests on one of them, about 1 / n_folds
     folds           columns wanted, 1 to n_folds
-    train_fraction  share of the training patients that is kept, in (0, 1], the rest is 'unused'; a smaller fraction keeps
-                    a subset of a larger one, and at least one patient of each class is kept
-    seed            of the dealing
+    train_fraction  fraction of the training patients that is used, in (0, 1], the rest is 'unused'; a smaller
+                    fraction keeps a subset of a larger one, with at least one patient of each class
+    seed            of the shuffling
 
-    Parts come from sklearn's StratifiedGroupKFold; one without a patient of each class cannot test and is passed over.
-    Where too few are left, patients are shuffled again, then dealt into one part less (a larger hold-out), with a warning.
+    Parts come from sklearn's StratifiedGroupKFold; one without a patient of each class cannot test and is
+    skipped.  Where too few are left, patients are shuffled again, then split into one part less (a larger
+    hold-out), with a warning.
 
-    Raises StudyError when a class has fewer than 2 patients, when patients cannot be dealt, or an argument is out of range.
+    Raises StudyError when a class has fewer than 2 patients, when no split has every class on both sides, or
+    when an argument is out of range.
     """
     _check(cohort, n_folds, folds, train_fraction)
-    table = pd.DataFrame({'id': cohort.ids, 'patient': cohort.patients, 'label': cohort.labels})
+    table = _table(cohort)
     for k, test in enumerate(_test_parts(table, len(cohort.class_names), n_folds, folds, seed)):
         train = ~table.patient.isin(test)
         keep = _first_patients(table[train], train_fraction, seed)
@@ -37,29 +42,29 @@ def make_splits(cohort, n_folds=5, folds=1, train_fraction=1.0, seed=0):
     return table
 
 
-def official_splits(cohort, train_fraction=1.0, seed=0):
+def official_splits(cohort: Cohort, train_fraction: float = 1.0, seed: int = 0) -> pd.DataFrame:
     """The split that a set was published with, in the form of `make_splits`, fold0 alone.
 
-    cohort.extra.official is 'train', 'val' or 'test'.  The test part stays as it is; `val` is unused; so is whatever shares a
-    patient (a cluster of near copies) with the test part: those images would be learned from and asked for.
-    Raises StudyError when a class is then missing from training or test.
+    cohort.extra.official is 'train', 'val' or 'test'.  The test part stays as it is; `val` is unused, and so
+    are training images that share a patient (a cluster of near-duplicates) with the test part, which would be
+    a leak.  Raises StudyError when a class is then missing from training or test.
     """
-    table = pd.DataFrame({'id': cohort.ids, 'patient': cohort.patients, 'label': cohort.labels})
-    part = cohort.extra.official.to_numpy()
+    table, part = _table(cohort), cohort.extra.official.to_numpy()
     test = part == 'test'
     train = (part == 'train') & ~np.isin(cohort.patients, cohort.patients[test])
     for k, name in enumerate(cohort.class_names):
         if not (table.label[train] == k).any() or not (table.label[test] == k).any():
             raise StudyError(
-                f'Class "{name}" is missing from the official training or test part: choose folds=2 or more, which deals patients anew.'
+                f'Class "{name}" is missing from the official training or test part: '
+                'choose folds=2 or more, which splits the patients anew.'
             )
     keep = table.patient.isin(_first_patients(table[train], train_fraction, seed)).to_numpy()
     table['fold0'] = np.select([test, train & keep], ['test', 'train'], 'unused')
     return table
 
 
-def select(cohort, splits, fold=0, role='train'):
-    """The lesions of `cohort` that have `role` ('train', 'unused' or 'test') in a fold of `splits`: a Cohort.
+def select(cohort: Cohort, splits: pd.DataFrame, fold: int = 0, role: str = 'train') -> Cohort:
+    """The lesions of `cohort` that have `role` ('train', 'unused' or 'test') in a fold of `splits`.
 
     Raises StudyError when the splits were made for another cohort, or have no such fold or role.
     """
@@ -74,6 +79,19 @@ def select(cohort, splits, fold=0, role='train'):
     return cohort[(splits[f'fold{fold}'] == role).to_numpy()]
 
 
+def check_split(synthetic: Cohort, cohort: Cohort) -> None:
+    """StudyError unless `synthetic` was learned from exactly the training lesions of `cohort`."""
+    if set(synthetic.extra['split']) != {cohort.fingerprint}:
+        raise StudyError(
+            f'The {synthetic.source} images were learned from another training split than this one: '
+            'run its notebook again for this run, so that no test patient is seen by the generator.'
+        )
+
+
+def _table(cohort):
+    return pd.DataFrame({'id': cohort.ids, 'patient': cohort.patients, 'label': cohort.labels})
+
+
 def _check(cohort, n_folds, folds, train_fraction):
     if n_folds < 2:
         raise StudyError(f'n_folds is {n_folds}: a split needs at least 2 parts.')
@@ -86,7 +104,7 @@ def _check(cohort, n_folds, folds, train_fraction):
         if n < 2:
             raise StudyError(
                 f'Class "{name}" has {n} patient{"s" * (n != 1)}: a split needs at least 2 '
-                '(one to learn from, one to test on); add patients or drop the class.'
+                '(one for training, one for testing); add patients or drop the class.'
             )
         if n < folds:
             raise StudyError(
@@ -95,19 +113,15 @@ def _check(cohort, n_folds, folds, train_fraction):
             )
 
 
-def _deal(table, parts, random):
+def _parts(table, parts, random):
     """int (n,): which of `parts` each lesion falls into, patients whole, classes in proportion."""
-    from sklearn.model_selection import (
-        StratifiedGroupKFold,  # slow to import, and processes that read volumes need it not
-    )
+    from sklearn.model_selection import StratifiedGroupKFold  # slow, and not needed to read volumes
 
     part = np.empty(len(table), int)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # of a class rarer than the parts, which is handled here
-        cut = StratifiedGroupKFold(parts, shuffle=True, random_state=random).split(
-            table, table.label, table.patient
-        )
-        for k, (_, rows) in enumerate(cut):
+        folds = StratifiedGroupKFold(parts, shuffle=True, random_state=random)
+        for k, (_, rows) in enumerate(folds.split(table, table.label, table.patient)):
             part[rows] = k
     return part
 
@@ -115,25 +129,24 @@ def _deal(table, parts, random):
 def _test_parts(table, n_classes, n_folds, folds, seed):
     """The patients of each fold's test part: a list of `folds` arrays."""
     random = np.random.RandomState(seed)  # its first shuffle is that of random_state=seed
-    most = min(n_folds, table.label.value_counts().max(), table.patient.nunique())  # sklearn's limits
-    for parts in range(most, max(folds, 2) - 1, -1):
+    largest = min(n_folds, table.label.value_counts().max(), table.patient.nunique())  # sklearn's limits
+    for parts in range(largest, max(folds, 2) - 1, -1):
         for _ in range(TRIES):
-            part = _deal(table, parts, random)
-
-            def classes(rows):
-                return table.label[rows].nunique()
-
-            able = [k for k in range(parts) if classes(part == k) == classes(part != k) == n_classes]
+            part = _parts(table, parts, random)
+            classes = [
+                (table.label[part == k].nunique(), table.label[part != k].nunique()) for k in range(parts)
+            ]
+            able = [k for k in range(parts) if classes[k] == (n_classes, n_classes)]
             if len(able) >= folds:
                 if parts < n_folds:
                     warnings.warn(
                         f'Patients of the rarest class are too few for {n_folds} parts: '
-                        f'dealt into {parts}, so a test part holds about 1/{parts}.',
+                        f'split into {parts}, so a test part holds about 1/{parts}.',
                         stacklevel=3,
                     )
                 return [table.patient[part == k].unique() for k in able[:folds]]
     raise StudyError(
-        f'The patients cannot be dealt into {folds} fold(s) with every class in train and test: '
+        f'The patients cannot be split into {folds} fold(s) with every class in train and test: '
         'add patients of the rarest class, or lower folds.'
     )
 
@@ -141,9 +154,10 @@ def _test_parts(table, n_classes, n_folds, folds, seed):
 def _first_patients(table, fraction, seed):
     """The patients of the training lesions `table` that a fraction keeps.
 
-    Patients are sorted by what lesions they have, rarest class first, and drawn by steps of the golden ratio round that
-    list: however many are drawn, they lie evenly along it, so kinds and sizes of patients keep their proportions, and who
-    is drawn early stays drawn.  One patient of each class goes first, so that no class is lost.
+    Patients are sorted by which lesions they have, rarest class first, and selected along that list by a
+    sequence of golden-ratio steps (low discrepancy): any number of them lies evenly along it, so kinds and
+    sizes of patients keep their proportions, and smaller fractions are nested in larger ones.  One patient of
+    each class goes first, so that no class is lost.
     """
     random = np.random.RandomState(seed)
     counts = pd.crosstab(table.patient, table.label)
@@ -152,15 +166,5 @@ def _first_patients(table, fraction, seed):
     place = (np.arange(len(counts)) * GOLDEN + random.random_sample()) % 1
     order = counts.iloc[np.argsort(place)]
     first = order.gt(0).idxmax().unique()
-    return order.index[np.argsort(~order.index.isin(first), kind='stable')][
-        : max(round(fraction * len(order)), len(first))
-    ]
-
-
-def check_split(synthetic, cohort):
-    """StudyError unless `synthetic` was learned from exactly the training lesions of `cohort`: no other split may leak in."""
-    if set(synthetic.extra['split']) != {cohort.fingerprint}:
-        raise StudyError(
-            f'The {synthetic.source} images were learned from another training split than this one: run its notebook '
-            'again for this run, so that no test patient is seen by the generator.'
-        )
+    first_patients = order.index[np.argsort(~order.index.isin(first), kind='stable')]
+    return first_patients[: max(round(fraction * len(order)), len(first))]

@@ -1,6 +1,6 @@
 """Synthetic sets: a generator trained on a training split, and what is sampled from it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,11 @@ import pandas as pd
 from genmix import StudyError
 from genmix.data.cohort import Cohort
 from genmix.data.splits import check_split
+from genmix.generators import Generator
 from genmix.run.study import stage_name
 
 
-def train_generator(study, generator, cohort, config, fold=0):
+def train_generator(study, generator: type[Generator], cohort: Cohort, config, fold=0) -> Generator:
     """The generator, fitted on `cohort` in stage generators/<name> unless that is cached.
 
     config   a `generator.Config`; its method `inputs()`, where there is one, gives hashes of files that a fit
@@ -28,8 +29,10 @@ def train_generator(study, generator, cohort, config, fold=0):
     return generator.load(folder)
 
 
-def synthetic_set(study, generator, cohort, per_class, config, seed=0, fold=0):
-    """The synthetic set of one generator as a Cohort: `per_class` images of each class, made unless cached.
+def synthetic_set(
+    study, generator: type[Generator], cohort: Cohort, per_class: int, config, seed=0, fold=0
+) -> Cohort:
+    """The synthetic set of one generator: `per_class` images of each class, made unless cached.
 
     Manifest columns: seed, generator, split (fingerprint of the training lesions it was learned from).
     """
@@ -41,13 +44,13 @@ def synthetic_set(study, generator, cohort, per_class, config, seed=0, fold=0):
     return Cohort.load(study.folder / name)
 
 
-def synthetic_sets(study, taking, cohort, per_class, seed=0, fold=0, plugin_params=None):
-    """{name: synthetic set} of the generators in `taking` for one training split, each checked to be learned from it.
+def synthetic_sets(study, taking, cohort, per_class, seed=0, fold=0, plugin_params=None) -> dict[str, Cohort]:
+    """Synthetic sets by name of the generators in `taking` (see `choose`), all learned from `cohort`.
 
     plugin_params   {name: {parameter: value}} for generators without a notebook of their own
 
-    Sets of generators with a notebook must be there (StudyError with the make target); the others are made unless
-    cached.
+    Sets of generators with a notebook must be there (StudyError with the make target); the others are made
+    unless cached.  StudyError also for a set that was learned from another training split.
     """
     found = {}
     for name, generator in taking.items():
@@ -61,17 +64,22 @@ def synthetic_sets(study, taking, cohort, per_class, seed=0, fold=0, plugin_para
 
 
 def configured(owner, values):
-    """`owner.Config` of a generator or mixing rule from {parameter: value}; StudyError for one it does not have."""
+    """`owner.Config` of a generator or mixing rule from {parameter: value}.
+
+    StudyError for a parameter that is missing, that it does not have, or that is out of its bounds.
+    """
     try:
         return owner.Config(**values)
     except TypeError as error:
+        takes = ', '.join(f.name for f in fields(owner.Config)) or 'none'
         raise StudyError(
-            f'plugin_params of {owner.name}: {str(error).removeprefix("__init__() ")}.'
+            f'{str(error).partition("__init__() ")[2] or error}: the parameters of {owner.name} are {takes}; '
+            f'give them with SET="plugin_params=\'{{{owner.name}: {{...}}}}\'".'
         ) from None
 
 
-def sample_set(model, cohort, per_class, seed):
-    """`per_class` images of each class of `cohort` from a fitted generator, as a Cohort.
+def sample_set(model: Generator, cohort: Cohort, per_class: int, seed: int) -> Cohort:
+    """`per_class` images of each class of `cohort` from a fitted generator.
 
     Raises StudyError when the generator returns another dtype or shape.
     """
@@ -79,21 +87,22 @@ def sample_set(model, cohort, per_class, seed):
     for x in images:
         if x.dtype != np.uint8 or x.shape != (per_class, *cohort.images.shape[1:]):
             raise StudyError(
-                f"{model.name}.sample returned {x.dtype} {x.shape}: it must give uint8 images like the cohort's."
+                f'{model.name}.sample returned {x.dtype} {x.shape}: it must give uint8 images of the '
+                "cohort's size."
             )
     labels = np.repeat(np.arange(len(images)), per_class)
     about = pd.DataFrame({'seed': seed + labels, 'generator': model.name, 'split': cohort.fingerprint})
-    ids = [f'{model.name}-{i:05d}' for i in range(len(labels))]
-    owners = ['synthetic'] * len(labels)
+    ids = np.array([f'{model.name}-{i:05d}' for i in range(len(labels))])
+    owners = np.full(len(labels), 'synthetic')
     return Cohort(np.concatenate(images), labels, owners, cohort.class_names, model.name, ids, about)
 
 
 def within_class_sd(images, labels, cells=16):
     """Mean standard deviation within a class, in gray levels, of images averaged down to `cells` x `cells`.
 
-    A measure of collapse: noise averages out, so only lesions that differ in place, size, shape or brightness count;
-    one repeated image gives 0.  images uint8 (n, H, W) with H a multiple of `cells`, labels (n,).  Returns
-    {class number: float}.
+    A measure of collapse: noise averages out, so only lesions that differ in place, size, shape or
+    brightness count; one repeated image gives 0.  images uint8 (n, H, W) with H a multiple of `cells`,
+    labels (n,).  Returns {class number: float}.
     """
     n, side = len(images), images.shape[1] // cells
     coarse = images.reshape(n, cells, side, cells, side).mean((2, 4), dtype=np.float64)

@@ -1,66 +1,71 @@
-"""The GenMix set on disk: made once from the training split and one synthetic set, shown in Figures 3 and 4, trained on."""
+"""The GenMix set on disk:
 
-from dataclasses import dataclass
+made once from the training split and one synthetic set; Figures 3 and 4 show it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from genmix import StudyError
+from genmix.data.cohort import Cohort
 from genmix.data.sampling import one_hot
 from genmix.data.splits import check_split
-from genmix.mixing import rules
-from genmix.run.study import stage_name
+from genmix.mixing.rules import GenMix, apply
+from genmix.run.study import Study, stage_name
 
 
 @dataclass(frozen=True)
 class GenMixSet:
-    """GenMix images uint8 (n, H, W), soft labels float (n, K), lambda (n,), and the rows of both parents (n,)."""
+    """GenMix images uint8 (n, H, W), soft labels float (n, K), lambda (n,), and the rows of both parents
+    (n,).
+    """
 
     x: np.ndarray
     y: np.ndarray
     lam: np.ndarray
     a: np.ndarray
     b: np.ndarray
-    class_names: tuple
+    class_names: Sequence[str]
 
 
-def mix_sets(train, synthetic, n, alpha, pairing, larger, seed=0):
-    """`n` mixtures of training lesions with images of `synthetic` as MixedSet; each real image is used n / len(train) times."""
+def mix_sets(train: Cohort, synthetic: Cohort, n: int, rule: GenMix, seed=0) -> GenMixSet:
+    """`n` mixtures of training lesions with images of `synthetic`; each real image is used n / len(train)
+    times.
+    """
     rng, k = np.random.default_rng(seed), len(train.class_names)
-    rows = np.concatenate([rng.permutation(len(train)) for _ in range(-(-n // len(train)))])[:n]
-    mix = rules.genmix(
-        train.images[rows],
-        one_hot(train.labels[rows], k),
-        synthetic.images,
-        one_hot(synthetic.labels, k),
-        alpha,
-        rng,
-        pairing,
-        larger,
+    rounds = -(-n // len(train))
+    rows = np.concatenate([rng.permutation(len(train)) for _ in range(rounds)])[:n]
+    pairs = rule.pairs(train.labels[rows], synthetic.labels, rng, train.images.shape[1:])
+    a, b = rows[pairs.a], pairs.b
+    x, y = apply(
+        pairs,
+        (train.images[a], synthetic.images[b]),
+        (one_hot(train.labels[a], k), one_hot(synthetic.labels[b], k)),
     )
-    return GenMixSet(mix.x, mix.y, mix.lam, rows, mix.b, train.class_names)
+    return GenMixSet(x, y, pairs.lam, a, b, train.class_names)
 
 
-def make_set(study, train, synthetic, n, alpha, pairing, larger, seed=0, fold=0):
-    """Stage mixed/<g>: `n` mixtures of training lesions with images of `synthetic` (see `drawn`).
+def make_set(
+    study: Study, train: Cohort, synthetic: Cohort, n: int, rule: GenMix, seed=0, fold=0
+) -> GenMixSet:
+    """Stage mixed/<g>: `n` mixtures of training lesions with images of `synthetic` (see `mix_sets`).
 
-    Manifest columns: id, lam, real (id), synthetic (id), y_<class>..., split.  Raises StudyError when the synthetic set was learned from
-    another split, and whatever mixing refuses.
+    Manifest columns: id, lam, real (id), synthetic (id), y_<class>..., split.  Raises StudyError when the
+    synthetic set was learned from another split, and whatever the rule refuses.
     """
     check_split(synthetic, train)
-    params = {'n': n, 'alpha': alpha, 'pairing': pairing, 'larger': larger, 'seed': seed}
+    params = {'n': n, **asdict(rule), 'seed': seed}
 
     def build(out):
-        mix = mix_sets(train, synthetic, n, alpha, pairing, larger, seed)
+        mix = mix_sets(train, synthetic, n, rule, seed)
         np.save(out / 'images.npy', mix.x)
-        table = pd.DataFrame(
-            {
-                'id': [f'mixed-{i:05d}' for i in range(n)],
-                'lam': mix.lam,
-                'real': train.ids[mix.a],
-                'synthetic': synthetic.ids[mix.b],
-            }
-        )
+        ids = [f'mixed-{i:05d}' for i in range(n)]
+        parents = {'real': train.ids[mix.a], 'synthetic': synthetic.ids[mix.b]}
+        table = pd.DataFrame({'id': ids, 'lam': mix.lam, **parents})
         table[[f'y_{name}' for name in train.class_names]] = mix.y
         table.assign(split=train.fingerprint).to_csv(out / 'manifest.csv', index=False)
 
@@ -74,8 +79,8 @@ def stage_names(names, folds=1):
     return [stage_name('mixed', name, fold) for name in names for fold in range(folds)]
 
 
-def load_set(study, train, synthetic, fold=0):
-    """The stored GenMix set of a synthetic set as MixedSet; parents are rows of `train` and `synthetic`.
+def load_set(study: Study, train: Cohort, synthetic: Cohort, fold=0) -> GenMixSet:
+    """The stored GenMix set of a synthetic set; parents are rows of `train` and `synthetic`.
 
     Raises StudyError when it was made from other lesions or another synthetic set than these.
     """
@@ -83,20 +88,15 @@ def load_set(study, train, synthetic, fold=0):
     at = study.need(name, '07_genmix')
     if study.provenance(name)['inputs'] != [train.content_hash, synthetic.content_hash]:
         raise StudyError(
-            f'runs/{study.run}/{name} was made from other parents than this run has now: run `make 07_genmix RUN={study.run}`.'
+            f'runs/{study.run}/{name} was made from other parents than this run has now: run `make 07_genmix '
+            f'RUN={study.run}`.'
         )
-    table = pd.read_csv(
-        at / 'manifest.csv', dtype={'real': str, 'synthetic': str}, float_precision='round_trip'
+    text: Any = {'real': str, 'synthetic': str}
+    table = pd.read_csv(at / 'manifest.csv', dtype=text, float_precision='round_trip')
+    a, b = (
+        pd.Series(np.arange(len(c)), index=c.ids)[wanted].to_numpy()
+        for c, wanted in ((train, table.real), (synthetic, table.synthetic))
     )
-
-    def row(ids, wanted):
-        return pd.Series(np.arange(len(ids)), index=ids)[wanted].to_numpy()
-
-    return GenMixSet(
-        np.load(at / 'images.npy', allow_pickle=False),
-        table[[f'y_{n}' for n in train.class_names]].to_numpy(np.float32),
-        table.lam.to_numpy(),
-        row(train.ids, table.real),
-        row(synthetic.ids, table.synthetic),
-        train.class_names,
-    )
+    soft = table[[f'y_{n}' for n in train.class_names]].to_numpy(np.float32)
+    images = np.load(at / 'images.npy', allow_pickle=False)
+    return GenMixSet(images, soft, table.lam.to_numpy(), a, b, train.class_names)

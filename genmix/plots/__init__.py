@@ -1,32 +1,24 @@
-"""Every figure of the study, in one style.  Functions return a matplotlib Figure; the notebooks show and save it."""
+"""Every figure of the study, in one style: functions return a Figure, which the notebooks show and save."""
 
-from genmix.data.images import montage
-from genmix.plots.audit import copies_shown, generators_compared, glance
-from genmix.plots.calibration import reliability
-from genmix.plots.claims import benefit_map, claim_strip, mixing_effects, selection_error, two_runs
-from genmix.plots.diffusion import animated, kid_through_training, sampling_sweep
-from genmix.plots.lesions import (
-    class_counts,
-    filmstrip,
-    histograms,
-    holdout_precision,
-    pairs,
-    pick,
-    sheet,
-    training_curves,
-)
+from genmix.plots.audit import copy_pairs, generator_card, generator_comparison, mixing_effects
+from genmix.plots.calibration import reliability_diagrams
+from genmix.plots.claims import claim_strip, selection_error, two_runs
+from genmix.plots.diffusion import kid_through_training, sampling_sweep, write_animation
+from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
+from genmix.plots.grids import image_grid, sheet, snapshot_grid
+from genmix.plots.lesions import class_counts, histograms, holdout_precision, pick, similar_pairs
 from genmix.plots.mixing import beta_densities, examples, figure1, mixed_colours, mixing_strip, simplex
+from genmix.plots.neighbours import neighbour_statistics
 from genmix.plots.pretrained import (
     base_curves,
-    captioned,
-    kept_power,
+    captioned_images,
+    gray_by_word,
+    power_ratio,
     prompt_sheet,
     reconstructions,
-    tones_drawn,
 )
 from genmix.plots.scores import arm_points, confusion, forest, loss_curves, regime_curves
-from genmix.plots.style import blank, colour, dashes, listed, marker, new, save, shade, show
-from genmix.plots.stylegan import augmentation_curves, feature_maps, grid
-from genmix.plots.textual_inversion import nearest_words, ways_compared
-from genmix.plots.trace import minutes, mixture_labels, traced_lesion
-from genmix.plots.tsne import nearest_lesions, neighbour_numbers, tsne_panels, tsne_sources
+from genmix.plots.sweep import benefit_map
+from genmix.plots.textual_inversion import nearest_words, prompt_comparison
+from genmix.plots.trace import mixture_labels, run_times, traced_lesion
+from genmix.plots.tsne import nearest_lesions, tsne_panels, tsne_sources

@@ -1,8 +1,9 @@
-"""One style for every figure of the study: colours, second cues, axes, how a lesion is shown, alt text, how a figure is saved."""
+"""One style for every figure: colours, second cues, axes, images, alt text, how a figure is saved."""
 
 import base64
 import io
 import re
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import matplotlib.pyplot as plt
@@ -10,138 +11,129 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-# The paper's colours (blue cyst, green hemangioma, red metastasis), in shades that stay apart under colour blindness and in gray
-# (tests/test_plots.py simulates both), and three more for other data.
+# The paper's colours (blue cyst, green hemangioma, red metastasis), in shades that stay apart under colour
+# blindness and in gray (tests/plots/test_style.py simulates both), and three more for other data.
 CLASS_COLOURS = ('#1d409f', '#3ba46a', '#c02a2a', '#a678c8', '#b98a1f', '#222222')
-# For what is no class (arms, generators): black and seaborn's colour-blind palette without its palest.
-SHADES = ('#000000', '#0173b2', '#de8f05', '#029e73', '#d55e00', '#cc78bc', '#ca9161', '#56b4e9', '#949494')
-DASHES = (
-    '-',
-    (0, (5, 1.5)),
-    (0, (1.2, 1.2)),
-    (0, (5, 1.5, 1.2, 1.5)),
-    (0, (9, 2)),
-    (0, (5, 1.5, 1.2, 1.5, 1.2, 1.5)),
+# For arms, generators and other series: black and seaborn's colour-blind palette without its palest.
+SERIES_COLOURS = (
+    *('#000000', '#0173b2', '#de8f05', '#029e73', '#d55e00'),
+    *('#cc78bc', '#ca9161', '#56b4e9', '#949494'),
 )
+DASH_DOT_DOT = (0, (5, 1.5, 1.2, 1.5, 1.2, 1.5))
+LINE_STYLES = ('-', (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)), DASH_DOT_DOT)
 MARKERS = ('o', '^', 's', 'D', 'v', 'P')
-# Letters in an SVG stay text: they can be searched, copied and edited, and the bytes depend on no font renderer.  A browser without
-# DejaVu Sans takes its own font, nearly always a narrower one, so nothing collides; the PNG beside it looks the same everywhere.
 STYLE = {
     'figure.dpi': 90,
     'font.size': 9,
     'axes.spines.top': False,
     'axes.spines.right': False,
     'axes.titlesize': 10,
-    'svg.hashsalt': 'genmix',
-    'svg.fonttype': 'none',
     'axes.grid': False,
+    'axes.prop_cycle': plt.cycler(color=SERIES_COLOURS),
     'legend.frameon': False,
-    'axes.prop_cycle': plt.cycler(color=SHADES),
+    'svg.hashsalt': 'genmix',
+    # Letters in an SVG stay text: they can be searched, copied and edited, and the bytes depend on no font
+    # renderer. A browser without DejaVu Sans takes its own font, nearly always a narrower one, so nothing
+    # collides; the PNG beside it looks the same everywhere.
+    'svg.fonttype': 'none',
 }
-plt.rcParams.update(STYLE)
+# Decorator of all that creates or draws: matplotlib's own settings are changed during the call only.
+styled = plt.rc_context(STYLE)
 
 
-def colour(k):
+def class_colour(k):
+    """Colour of class k."""
     return CLASS_COLOURS[k % len(CLASS_COLOURS)]
 
 
-def shade(i):
-    """Colour of the i-th thing that is no class: an arm, a generator."""
-    return SHADES[i % len(SHADES)]
+def series_colour(i):
+    """Colour of the i-th arm, generator or other series that is no class."""
+    return SERIES_COLOURS[i % len(SERIES_COLOURS)]
 
 
-def dashes(k):
-    """Line style of the k-th class or arm: the cue beside its colour, where several share an axis."""
-    return DASHES[k % len(DASHES)]
+def line_style(k):
+    """Line style of the k-th class or series: the cue beside its colour, where several share an axis."""
+    return LINE_STYLES[k % len(LINE_STYLES)]
 
 
 def marker(k):
-    """Marker of the k-th class or arm.  Not in Figure 4, where the paper's markers tell real from synthetic."""
+    """Marker of the k-th class or series. Not in Figure 4, whose markers separate real from synthetic."""
     return MARKERS[k % len(MARKERS)]
 
 
-def listed(items):
-    """'a, b and c'."""
-    *most, last = list(map(str, items)) or ['nothing']
-    return f'{", ".join(most)} and {last}' if most else last
+def join_words(items):
+    """'a, b and c'; 'nothing' for no items."""
+    *first, last = list(map(str, items)) or ['nothing']
+    return f'{", ".join(first)} and {last}' if first else last
 
 
-def short(names, most=14):
-    """Class names of at most `most` characters for axes and legends, distinct where the names are: cut behind, else in the middle, else numbered."""
-    behind = [name if len(name) <= most else f'{name[: most - 1].rstrip()}…' for name in names]
-    within = [
-        name if len(name) <= most else f'{name[: most // 2 - 1]}…{name[-(most // 2) :]}' for name in names
-    ]
-    found = [b if behind.count(b) == 1 else w for b, w in zip(behind, within)]
-    return (
-        found
-        if len(set(found)) == len(found)
-        else [f'{k} {name[: most - 4]}' for k, name in enumerate(names, 1)]
-    )
+def shorten(names, length=14):
+    """Class names of at most `length` characters for axes and legends, distinct where the names are.
+
+    A longer name is cut at its end, or in its middle if that makes two alike; if both do, all are numbered.
+    """
+    half, long = length // 2, [len(name) > length for name in names]
+    ends = [f'{name[: length - 1].rstrip()}…' if cut else name for name, cut in zip(names, long)]
+    middles = [f'{name[: half - 1]}…{name[-half:]}' if cut else name for name, cut in zip(names, long)]
+    found = [end if ends.count(end) == 1 else middle for end, middle in zip(ends, middles)]
+    if len(set(found)) == len(found):
+        return found
+    return [f'{k} {name[: length - 4]}' for k, name in enumerate(names, 1)]
 
 
-def abreast(labels, width):
-    """How many entries of a legend stand side by side in `width` inches."""
+def legend_columns(labels, width):
+    """Number of columns of a legend that fit into `width` inches."""
     return int(np.clip(width / (0.45 + 0.075 * max(map(len, labels))), 1, len(labels)))
 
 
-class Described(Figure):
-    """A figure with `alt`: one to three sentences for whoever cannot see it; it may be set later (`fig.alt = ...`)."""
+class AltTextFigure(Figure):
+    """A figure with `alt`: one to three sentences for readers who cannot see it; set after drawing."""
 
     alt = ''
 
+    @styled
+    def draw(self, renderer):
+        super().draw(renderer)
+
+    @styled
+    def get_tightbbox(self, *args, **kwargs):
+        return super().get_tightbbox(*args, **kwargs)
+
     def _repr_mimebundle_(self, include=None, exclude=None):
-        """Alt text for the notebook: as plain text and as metadata of the image, which the kernel's own png formatter draws."""
+        """Alt text for a notebook: plain text, and metadata of the PNG that the kernel itself draws."""
         return ({'text/plain': self.alt}, {'image/png': {'alt': self.alt}}) if self.alt else None
 
+    @styled
+    def save(self, path, kind, title):
+        """Write the figure as 'png' (150 dpi) or 'svg' with title and alt text inside.
 
-def new(width, height, rows=1, columns=1, alt='', **kwargs):
-    """A figure and its axes (rows, columns); sizes in inches, `alt` as in `Described`."""
-    fig = blank(width, height, alt, layout='constrained')
-    return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+        Equal figures give equal bytes: no date, no version. A PNG has title and text in its chunks Title and
+        Description; an SVG in <title> and <desc>, and as its label, since screen readers ignore the RDF that
+        matplotlib itself would write.
+        """
+        if self.get_layout_engine():  # laid out once: every further drawing would move things by a hair
+            self.draw_without_rendering()
+            self.set_layout_engine('none')
+        if kind == 'png':
+            about = {'Title': title, 'Description': self.alt or None, 'Software': None}
+            self.savefig(path, format='png', dpi=150, bbox_inches='tight', metadata=about)
+            return
+        drawn, no_rdf = io.StringIO(), dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
+        self.savefig(drawn, format='svg', dpi=150, bbox_inches='tight', metadata=no_rdf)
+        text = _label_svg(drawn.getvalue(), title, self.alt)
+        text = re.sub(r'(?<=data:image/png;base64,\n)[^"]+', _to_gray_png, text)
+        Path(path).write_text(text, encoding='utf-8', newline='\n')
 
 
-def blank(width, height, alt='', **kwargs):
-    """An empty figure that a notebook shows once, by being the value of its cell, and not again at the cell's end."""
-    fig = plt.figure(figsize=(width, height), FigureClass=Described, **kwargs)
-    fig.alt = alt
-    plt.close(fig)
-    return fig
-
-
-def save(fig, path, kind, title):
-    """Write a figure as 'png' (150 dpi) or 'svg' with title and alt text inside.
-
-    Equal figures give equal bytes: no date, no version.  A PNG carries them in its text chunks Title and Description; an SVG in
-    <title> and <desc>, and as the label of the one image it is to a screen reader, since matplotlib itself would write RDF that none reads.
-    """
-    alt = getattr(fig, 'alt', '')
-    if fig.get_layout_engine():  # laid out once: every drawing would move things by a hair
-        fig.draw_without_rendering()
-        fig.set_layout_engine('none')
-    if kind == 'png':
-        about = {'Title': title, 'Description': alt or None, 'Software': None}
-        return fig.savefig(path, format='png', dpi=150, bbox_inches='tight', metadata=about)
-    drawn = io.StringIO()
-    fig.savefig(
-        drawn,
-        format='svg',
-        dpi=150,
-        bbox_inches='tight',
-        metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type')),
-    )
-    inside = f'<title>{escape(title)}</title>' + (f'\n <desc>{escape(alt)}</desc>' if alt else '')
+def _label_svg(svg, title, alt):
+    """An SVG with <title>, <desc> and, for screen readers, role and label."""
     label = f'role="img" aria-label={quoteattr(alt or title)}'
-    text = re.sub(
-        r'<svg ([^>]*)>', lambda tag: f'<svg {label} {tag[1]}>\n {inside}', drawn.getvalue(), count=1
-    )
-    text = re.sub(r'(?<=data:image/png;base64,\n)[^"]+', in_gray, text)
-    with open(path, 'w', encoding='utf-8', newline='\n') as out:
-        out.write(text)
+    inside = f'<title>{escape(title)}</title>' + (f'\n <desc>{escape(alt)}</desc>' if alt else '')
+    return re.sub(r'<svg ([^>]*)>', lambda tag: f'<svg {label} {tag[1]}>\n {inside}', svg, count=1)
 
 
-def in_gray(match):
-    """A PNG inside an SVG (base64) with one channel where it has only grays: matplotlib writes four, at nearly twice the bytes."""
+def _to_gray_png(match):
+    """A PNG inside an SVG (base64), with one channel if it is gray: matplotlib writes four."""
     image = Image.open(io.BytesIO(base64.b64decode(match[0])))
     red, *others, alpha = np.moveaxis(np.asarray(image.convert('RGBA')), -1, 0)
     if (alpha < 255).any() or any((red != other).any() for other in others):
@@ -151,8 +143,30 @@ def in_gray(match):
     return base64.b64encode(packed.getvalue()).decode()
 
 
-def show(ax, image):
-    """An image uint8 (H, W) with hard pixels; 'none' keeps them as they are in an SVG."""
+def empty_figure(width, height, **kwargs):
+    """An empty AltTextFigure, sizes in inches.
+
+    A notebook shows it once, as the value of a cell, and not again at the end of the cell.
+    """
+    fig = plt.figure(figsize=(width, height), FigureClass=AltTextFigure, **kwargs)
+    plt.close(fig)
+    return fig
+
+
+def subplots(width, height, rows=1, columns=1, **kwargs):
+    """An AltTextFigure, sizes in inches, and its axes (rows, columns)."""
+    fig = empty_figure(width, height, layout='constrained')
+    return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def single_axes(width, height):
+    """An AltTextFigure, sizes in inches, and its only axes."""
+    fig, axes = subplots(width, height)
+    return fig, axes[0, 0]
+
+
+def show_image(ax, image):
+    """Show an image uint8 (H, W) with hard pixels; 'none' keeps them as they are in an SVG."""
     ax.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='none')
     ax.set_xticks([])
     ax.set_yticks([])

@@ -1,302 +1,129 @@
-"""The claims of the paper, each with the number that tests it, and what this study says of it: supported, contradicted or undecided.
+"""The claims of the paper, each with the numbers that test it: supported, contradicted or undecided here.
 
-A claim is a list of parts, each a difference and the way it should go.  It is *supported* when every part goes that way and its interval leaves out
-zero, *contradicted* when the interval of some part lies wholly on the other side, and *undecided* otherwise.  Nothing here is typed: all is computed.
+A claim is a list of parts, each a difference and its expected direction.  It is *supported* when every part
+goes that way and its interval excludes zero, *contradicted* when the interval of some part lies wholly on
+the other side, and *undecided* otherwise.  Nothing here is typed by hand: all is computed.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
 import pandas as pd
 
-from genmix.audit.fidelity import BETTER
-from genmix.mixing.arms import generator_of
-from genmix.results import contrasts, intervals
-from genmix.results import metrics as metrics_module
+from genmix.results.claim_parts import Sources
+from genmix.results.metrics import PRIMARY
 
 GANS, HEADLINE = ('dcgan', 'stylegan'), 'textual_inversion'
-COPIES = 0.05  # a set of which fewer are as near to a training lesion as the nearest 1 % of real ones counts as new
+# A set counts as new below this share of copies: images as near to a training lesion as the nearest 1 % of
+# real ones.
+COPIES = 0.05
 COLUMNS = ['claim', 'of', 'part', 'metric', 'expected', 'mean', 'low', 'high', 'p', 'n', 'verdict']
+# Metrics, as parts name them, that are shares.
+PERCENT = (
+    *('balanced accuracy', 'predicted prevalence', 'sensitivity', 'macro auc'),
+    *('copy ratio', 'coverage', 'diversity'),
+)
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What claims are tested on: replicates (`evaluate.Replicates` of one test set), class_counts (Series of the training lesions, in the order of
-    the classes), learned generators, and the tables of 06 and 07 (generator_card.csv, gains.csv), None where a run has none."""
-
-    replicates: object
-    class_counts: pd.Series
-    learned: tuple
-    card: pd.DataFrame = None
-    gains: pd.DataFrame = None
-
-    @property
-    def major(self):
-        return int(np.argmax(self.class_counts))
-
-    @property
-    def rare(self):
-        return int(np.argmin(self.class_counts))
-
-    def scores(self, pairs, metric, expected):
-        """Parts from classifiers: (a, b) pairs of arms or lists of arms, p corrected over them."""
-        known = [
-            pair
-            for pair in pairs
-            if all(set([x] if isinstance(x, str) else x) <= set(self.replicates.point) and x for x in pair)
-        ]
-        table = contrasts.family(self.replicates, known, '', metric)
-
-        def name(side):
-            return side if isinstance(side, str) else f'mean of {shared(side)}'
-
-        return [
-            {
-                'part': f'{name(a)} − {name(b)}',
-                'metric': self.named(metric),
-                'expected': expected,
-                'mean': r.mean,
-                'low': r.low,
-                'high': r.high,
-                'p': r.p,
-                'n': r.n,
-                'went': r.verdict,
-            }
-            for (a, b), r in zip(known, table.itertuples())
-        ]
-
-    def named(self, metric):
-        kind, label = metric if isinstance(metric, tuple) else (metric, None)
-        return (
-            kind.replace('_', ' ')
-            if label is None
-            else f'{kind} of {self.class_counts.index[label]}'.replace('share', 'share of answers')
-        )
-
-    def carded(self, generators, metric, expected, against=None):
-        """Parts from the generator card: each generator against real lesions (`reference`), or against the number `against`.  Diversity is a share of that of real lesions."""
-        found = []
-        for g in generators if self.card is not None else ():
-            for r in self.card[
-                (self.card.generator == g) & (self.card.label == 'all') & (self.card.metric == metric)
-            ].itertuples():
-                base, base_low, base_high = (
-                    (r.reference, r.reference_low, r.reference_high) if against is None else (against,) * 3
-                )
-                low = (
-                    r.value - base - np.hypot(r.value - r.low, base_high - base)
-                )  # Newcombe 1998: half-widths in squares
-                high = r.value - base + np.hypot(r.high - r.value, base - base_low)
-                unit = base if metric == 'diversity' else 1
-                found.append(
-                    judged(
-                        f'{g} − {"real lesions" if against is None else against}',
-                        metric.replace('_', ' '),
-                        expected,
-                        (r.value - base) / unit,
-                        low / unit,
-                        high / unit,
-                        r.n,
-                    )
-                )
-        return found
-
-    def gained(self, metric, step='mixing'):
-        """Parts from what mixing did to each synthetic set."""
-        if self.gains is None:
-            return []
-        rows = self.gains[
-            (self.gains.label == 'all')
-            & (self.gains.metric == metric)
-            & (self.gains.step == step)
-            & self.gains.generator.isin(self.learned)
-        ]
-        return [
-            judged(
-                f'GenMix set of {r.generator} − its synthetic set',
-                metric,
-                BETTER[metric],
-                r.value,
-                r.low,
-                r.high,
-                r.n,
-            )
-            for r in rows.itertuples()
-        ]
-
-    def all_of(self, kind):
-        return [f'{kind}{g}' for g in self.learned if f'{kind}{g}' in self.replicates.point]
-
-
-def shared(arms):
-    """'genmix-<g>' for a list of arms that differ in the generator only."""
-    kinds = {arm.removesuffix(generator_of(arm)) for arm in arms}
-    return f'{kinds.pop()}<g>' if len(kinds) == 1 else ' '.join(arms)
-
-
-def judged(part, metric, expected, mean, low, high, n):
+def paper_claims(s: Sources) -> dict[str, list[dict]]:
+    """{claim of the paper: its parts}."""
+    genmix, alone, best = s.all_of('genmix'), s.all_of('synthetic'), s.arm('genmix', HEADLINE)
+    others = [*genmix, *(a for a in alone if a != s.arm('synthetic', HEADLINE)), 'classical', 'mixup']
+    beaten = [(best, other) for other in others if other != best]
+    gans, diffusion = ([g for g in s.learned if g in own] for own in (GANS, ('diffusion',)))
+    mixup, corrected = [('mixup', 'classical')], [(genmix, 'mixup')]
+    prevalence, sensitivity = ('predicted_prevalence', s.major), ('sensitivity', s.rare)
     return {
-        'part': part,
-        'metric': metric,
-        'expected': expected,
-        'mean': mean,
-        'low': low,
-        'high': high,
-        'p': np.nan,
-        'n': n,
-        'went': intervals.verdict(low, high, 0.0),
+        'GenMix improves every generator': s.scores(list(zip(genmix, alone)), PRIMARY, 'higher'),
+        'GenMix with Textual Inversion beats the others': s.scores(beaten, PRIMARY, 'higher'),
+        'generators learn new patterns: they do not copy': s.carded(s.learned, 'copy_ratio', 'lower', COPIES),
+        'GANs collapse: they are less varied than real lesions': s.carded(gans, 'diversity', 'lower'),
+        'diffusion is hard on little data: it leaves real lesions uncovered': s.carded(
+            diffusion, 'coverage', 'lower'
+        ),
+        'mixup sharpens class borders: classes are separated better': s.scores(mixup, 'macro_auc', 'higher'),
+        'mixup favours the major class': s.scores(mixup, prevalence, 'higher')
+        + s.scores(mixup, sensitivity, 'lower'),
+        'GenMix corrects that': s.scores(corrected, prevalence, 'lower')
+        + s.scores(corrected, sensitivity, 'higher'),
+        'mixing improves the quality of the synthetic set': s.gained('kid'),
+        'mixing improves the diversity of the synthetic set': s.gained('diversity') + s.gained('coverage'),
     }
 
 
-def claims(s):
-    """[(claim, whose: 'paper' or 'control', parts)] from Sources `s`."""
-    mixed, plain, unions, best = s.all_of('genmix-'), s.all_of(''), s.all_of('mixup-'), f'genmix-{HEADLINE}'
-    others = [a for a in (*mixed, *(g for g in plain if g != HEADLINE), 'classical', 'mixup') if a != best]
-    pairs = [(f'genmix-{g}', g) for g in plain]
-    return [
-        ('GenMix improves every generator', 'paper', s.scores(pairs, metrics_module.PRIMARY, 'higher')),
-        (
-            'GenMix with Textual Inversion beats the others',
-            'paper',
-            s.scores([(best, a) for a in others], metrics_module.PRIMARY, 'higher'),
-        ),
-        (
-            'generators learn new patterns: they do not copy',
-            'paper',
-            s.carded(s.learned, 'copy_ratio', 'lower', COPIES),
-        ),
-        (
-            'GANs collapse: they are less varied than real lesions',
-            'paper',
-            s.carded([g for g in s.learned if g in GANS], 'diversity', 'lower'),
-        ),
-        (
-            'diffusion is hard on little data: it leaves real lesions uncovered',
-            'paper',
-            s.carded([g for g in s.learned if g == 'diffusion'], 'coverage', 'lower'),
-        ),
-        (
-            'mixup sharpens class borders: classes are told apart better',
-            'paper',
-            s.scores([('mixup', 'classical')], 'macro_auc', 'higher'),
-        ),
-        (
-            'mixup favours the major class',
-            'paper',
-            s.scores([('mixup', 'classical')], ('share', s.major), 'higher')
-            + s.scores([('mixup', 'classical')], ('sensitivity', s.rare), 'lower'),
-        ),
-        (
-            'GenMix mends that',
-            'paper',
-            s.scores([(mixed, 'mixup')], ('share', s.major), 'lower')
-            + s.scores([(mixed, 'mixup')], ('sensitivity', s.rare), 'higher'),
-        ),
-        ('mixing improves the quality of the synthetic set', 'paper', s.gained('kid')),
-        (
-            'mixing improves the diversity of the synthetic set',
-            'paper',
-            s.gained('diversity') + s.gained('coverage'),
-        ),
-        (
-            'blending itself does so, not the real lesions that come with it',
-            'control',
-            s.gained('kid', 'blending')
-            + s.gained('diversity', 'blending')
-            + s.gained('coverage', 'blending'),
-        ),
-        (
-            'GenMix is more than mixup on the same images',
-            'control',
-            s.scores([(mixed, unions)], metrics_module.PRIMARY, 'higher'),
-        ),
-        (
-            'GenMix is more than class balance',
-            'control',
-            s.scores([(mixed, 'oversample'), (mixed, 'oversample-mixup')], metrics_module.PRIMARY, 'higher'),
-        ),
-        (
-            'GenMix is more than no generator at all',
-            'control',
-            s.scores([(mixed, 'classical')], metrics_module.PRIMARY, 'higher'),
-        ),
+def controls(s: Sources) -> dict[str, list[dict]]:
+    """{what would have to hold for GenMix to be the cause: its parts}."""
+    genmix, unions, balanced = s.all_of('genmix'), s.all_of('mixup-union'), ('oversample', 'oversample-mixup')
+    return {
+        'blending itself does so, not the real lesions that come with it': [
+            part for metric in ('kid', 'diversity', 'coverage') for part in s.gained(metric, 'blending')
+        ],
+        'GenMix is more than mixup on the same images': s.scores([(genmix, unions)], PRIMARY, 'higher'),
+        'GenMix is more than class balance': s.scores([(genmix, b) for b in balanced], PRIMARY, 'higher'),
+        'GenMix is more than no generator at all': s.scores([(genmix, 'classical')], PRIMARY, 'higher'),
+    }
+
+
+def claims_table(s: Sources) -> pd.DataFrame:
+    """Every part of every claim that this run can test: a table of COLUMNS; `verdict` is that of the part."""
+
+    def decide(part):
+        if part['direction'] == 'undecided':
+            return 'undecided'
+        return 'supported' if part['direction'] == part['expected'] else 'contradicted'
+
+    rows = [
+        {'claim': claim, 'of': of, **part, 'verdict': decide(part)}
+        for of, claims in (('paper', paper_claims(s)), ('control', controls(s)))
+        for claim, parts in claims.items()
+        for part in parts
     ]
-
-
-def claims_table(s):
-    """Every part of every claim that this run can test: a DataFrame of COLUMNS; `verdict` is that of the part."""
-    rows = []
-    for claim, of, parts in claims(s):
-        for part in parts:
-            went = part.pop('went')
-            verdict = (
-                'undecided'
-                if went == 'undecided'
-                else 'supported'
-                if went == part['expected']
-                else 'contradicted'
-            )
-            rows.append({'claim': claim, 'of': of, **part, 'verdict': verdict})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def verdicts(parts):
+def verdicts(parts: pd.DataFrame) -> dict[str, str]:
     """{claim: verdict} from the parts."""
-    of = {claim: set(own.verdict) for claim, own in parts.groupby('claim', sort=False)}
-    return {
-        claim: 'contradicted'
-        if 'contradicted' in found
-        else 'supported'
-        if found == {'supported'}
-        else 'undecided'
-        for claim, found in of.items()
-    }
+
+    def of_claim(found):
+        if 'contradicted' in found:
+            return 'contradicted'
+        return 'supported' if found == {'supported'} else 'undecided'
+
+    return {claim: of_claim(set(own.verdict)) for claim, own in parts.groupby('claim', sort=False)}
 
 
-PERCENT = ('balanced accuracy', 'share', 'sensitivity', 'macro auc', 'copy ratio', 'coverage', 'diversity')
+def format_part(r) -> str:
+    """'+1.2 [0.3, 2.1] points' of a row of `claims_table`; without a unit where the metric is no share."""
+    if r.metric.startswith(PERCENT):
+        return '{:+.1f} [{:+.1f}, {:+.1f}] points'.format(*(100 * v for v in (r.mean, r.low, r.high)))
+    return f'{r.mean:+.2f} [{r.low:+.2f}, {r.high:+.2f}]'
 
 
-def number(r):
-    """'+1.2 [0.3, 2.1]' of a part, in points where the metric is a share, with what it is a difference of."""
-    points = r.metric.startswith(PERCENT)
-    scale, form, unit = (
-        (100, '{:+.1f} [{:+.1f}, {:+.1f}]', ' points') if points else (1, '{:+.2f} [{:+.2f}, {:+.2f}]', '')
-    )
-    return form.format(*(scale * v for v in (r.mean, r.low, r.high))) + unit
-
-
-def overview(parts):
-    """One row a claim, to be read: claim, what is measured, what was found, verdict."""
+def overview(parts: pd.DataFrame) -> pd.DataFrame:
+    """One row per claim, to be read: claim, measured by, found, verdict."""
     rows, verdict = [], verdicts(parts)
     for claim, own in parts.groupby('claim', sort=False):
         metrics = list(dict.fromkeys(own.metric))
-        found = (
-            '; '.join(
-                f'{r.part}, {r.metric}: {number(r)}' if len(metrics) > 1 else f'{r.part}: {number(r)}'
-                for r in own.itertuples()
-            )
-            if len(own) < 5
-            else f'{(own.verdict == "supported").sum()} of {len(own)} differences as claimed, {(own.verdict == "contradicted").sum()} the other way'
-        )
-        rows.append(
-            {
-                'claim': claim + (' *(control)*' if own.of.iloc[0] == 'control' else ''),
-                'measured by': ', '.join(metrics),
-                'found': found,
-                'verdict': verdict[claim],
-            }
-        )
+        control = ' *(control)*' if own.of.iloc[0] == 'control' else ''
+        rows.append((f'{claim}{control}', ', '.join(metrics), _found(own, len(metrics) > 1), verdict[claim]))
     return pd.DataFrame(rows, columns=['claim', 'measured by', 'found', 'verdict'])
 
 
-def summarise_claims(parts):
-    """One sentence that counts: how many claims are supported, contradicted, undecided, and which."""
+def _found(parts, name_metric):
+    """The parts of one claim in numbers, or counted where they are many."""
+    if len(parts) >= 5:
+        as_claimed, other = ((parts.verdict == v).sum() for v in ('supported', 'contradicted'))
+        return f'{as_claimed} of {len(parts)} differences as claimed, {other} the other way'
+    return '; '.join(
+        f'{r.part}{f", {r.metric}" if name_metric else ""}: {format_part(r)}' for r in parts.itertuples()
+    )
+
+
+def summarise_claims(parts: pd.DataFrame) -> list[str]:
+    """One sentence per verdict: how many claims of the paper have it, and which."""
     found = verdicts(parts[parts.of == 'paper'])
-    lists = {
-        v: [c for c, own in found.items() if own == v] for v in ('supported', 'contradicted', 'undecided')
-    }
-    return [
-        f'{len(names)} of {len(found)} claims {"is" if len(names) == 1 else "are"} {v}'
-        + (f': {"; ".join(names)}' if names else '')
-        for v, names in lists.items()
-    ]
+    lines = []
+    for verdict in ('supported', 'contradicted', 'undecided'):
+        names = [claim for claim, own in found.items() if own == verdict]
+        listed = f': {"; ".join(names)}' if names else ''
+        lines.append(
+            f'{len(names)} of {len(found)} claims {"is" if len(names) == 1 else "are"} {verdict}{listed}'
+        )
+    return lines

@@ -1,9 +1,12 @@
+"""Readers of the tables in `measured/`, which were measured once and are committed, and of those of a run."""
+
 import pandas as pd
 
 from genmix.results import claims
 from genmix.run.study import home
 
-KEPT = ('metrics', 'arms', 'contrasts', 'claims', 'luck')  # files of results/ that measured/study/ holds
+# Tables of results/ that measured/study/ holds.
+KEPT = ('metrics', 'arms', 'contrasts', 'claims', 'selection_error')
 
 
 def measured():
@@ -11,29 +14,25 @@ def measured():
 
 
 def read_table(study, path):
-    """A table of this run, None where the run has none."""
+    """A table of this run (DataFrame), None where the run has none."""
     path = study.folder / path
     return pd.read_csv(path) if path.exists() else None
 
 
 def long_run(dataset='phantom'):
-    """{name: table} of the committed long run, None for other data than the phantoms it was made on and where there is none."""
+    """{name: table} of the committed long run, None where there is none and for data other than phantoms."""
     folder = measured() / 'study'
-    return (
-        {name: pd.read_csv(folder / f'{name}.csv') for name in KEPT}
-        if dataset == 'phantom' and (folder / 'metrics.csv').exists()
-        else None
-    )
+    if dataset != 'phantom' or not (folder / 'metrics.csv').exists():
+        return None
+    return {name: pd.read_csv(folder / f'{name}.csv') for name in KEPT}
 
 
 def sweep_results():
-    """(scores, sets) of the committed map, None where there is none."""
-    files = [measured() / f'{name}.csv' for name in ('sweep', 'sweep_sets')]
-    return (
-        tuple(pd.read_csv(f, dtype={'quality': str}, keep_default_na=False) for f in files)
-        if files[0].exists()
-        else None
-    )
+    """(scores, sets) of the committed sweep over scarcity and quality, None where there is none."""
+    scores, sets = (measured() / f'{name}.csv' for name in ('sweep', 'sweep_sets'))
+    if not scores.exists():
+        return None
+    return tuple(pd.read_csv(path, dtype={'quality': str}, keep_default_na=False) for path in (scores, sets))
 
 
 def long_run_verdicts(parts, long):

@@ -1,11 +1,21 @@
+"""The results table, one row per arm and one column per metric: as text, as numbers, and its caption."""
+
 import re
+from pathlib import Path
 
 import pandas as pd
 
-from genmix.mixing.arms import PLAIN as WITHOUT
-from genmix.mixing.arms import generator_of
-from genmix.results.metrics import PRIMARY
+from genmix.data.cohort import Cohort
+from genmix.mixing.arms import KINDS, Arm
+from genmix.results.bootstrap import Replicates
+from genmix.results.metrics import DESIGN, PRIMARY, design
 
+MAIN = {
+    PRIMARY: 'balanced accuracy',
+    'macro_f1': 'macro F1',
+    'macro_auc': 'macro AUC',
+    'accuracy': 'accuracy',
+}
 CALIBRATION = {
     'ece': 'ECE',
     'brier': 'Brier',
@@ -17,81 +27,91 @@ CALIBRATION = {
 PLAIN = ('brier', 'nll', 'brier_scaled', 'nll_scaled')  # not per cent
 
 
-def results_table(replicates, names):
-    """One row an arm, one column a metric, each 'mean [low, high]' in per cent (AUC and ECE too; Brier and NLL plain): a DataFrame of text."""
-    columns = {
-        PRIMARY: 'balanced accuracy',
-        'macro_f1': 'macro F1',
-        'macro_auc': 'macro AUC',
-        'accuracy': 'accuracy',
+def results_table(replicates: Replicates, names) -> pd.DataFrame:
+    """One row per arm, one column per metric: text 'mean [low, high]' in per cent, Brier and NLL plain."""
+    columns = MAIN | {
+        (metric, k): f'{metric} {n}' for metric in ('sensitivity', 'specificity') for k, n in enumerate(names)
     }
-    columns |= {('sensitivity', k): f'sensitivity {n}' for k, n in enumerate(names)}
-    columns |= {('specificity', k): f'specificity {n}' for k, n in enumerate(names)}
-    columns |= {
-        m: title
-        for m, title in CALIBRATION.items()
-        if all(m in values for values in replicates.point.values())
+    everywhere = set.intersection(*(set(values) for values in replicates.point.values()))
+    columns |= {m: title for m, title in CALIBRATION.items() if m in everywhere}
+    cells = {
+        title: [_cell(m, replicates.interval(arm, m)) for arm in replicates.point]
+        for m, title in columns.items()
+    }
+    return pd.DataFrame(cells, index=pd.Index(replicates.point, name='arm'))
+
+
+def _cell(metric, values):
+    """'mean [low, high]', cut at the range of the metric: the interval of few seeds may reach beyond."""
+    if metric in PLAIN:
+        return '{:.3f} [{:.3f}, {:.3f}]'.format(*(max(v, 0) for v in values))
+    return '{:.1%} [{:.1%}, {:.1%}]'.format(*(min(max(v, 0), 1) for v in values)).replace('%', '')
+
+
+def in_order(names, arms: dict[str, Arm]) -> list[str]:
+    """Names of arms in the order of the results table: without a generator, then generator by generator.
+
+    Generators come in the order in which `names` brings them.
+    """
+    generators = ['', *dict.fromkeys(arms[name].generator for name in names)]
+
+    def place(name):
+        arm = arms[name]
+        kind = KINDS.index(arm.kind) if arm.kind in KINDS else len(KINDS)
+        return generators.index(arm.generator), kind, arm.balance == 'balanced', arm.classical
+
+    return sorted(names, key=place)
+
+
+def arms_from(table: pd.DataFrame) -> dict[str, Arm]:
+    """{name: Arm} as far as the columns DESIGN of metrics.csv or arms.csv say."""
+    rows = table.drop_duplicates('arm').fillna({'generator': ''})
+    return {
+        r.arm: Arm(name=r.arm, **{column: getattr(r, column) for column in DESIGN}) for r in rows.itertuples()
     }
 
-    def within(m, v):
-        return (
-            max(v, 0) if m in PLAIN else min(max(v, 0), 1)
-        )  # two seeds, widened, may point beyond what can be
 
-    def form(m):
-        return '{:.3f} [{:.3f}, {:.3f}]' if m in PLAIN else '{:.1%} [{:.1%}, {:.1%}]'
+def summary(replicates: dict[str, Replicates], arms: dict[str, Arm]) -> pd.DataFrame:
+    """results/arms.csv, the table in numbers; replicates {test set: Replicates}.
 
-    def cell(arm, m):
-        return form(m).format(*(within(m, v) for v in replicates.interval(arm, m))).replace('%', '')
-
-    return pd.DataFrame(
-        {title: [cell(arm, m) for arm in replicates.point] for m, title in columns.items()},
-        index=pd.Index(replicates.point, name='arm'),
-    )
-
-
-def in_order(names):
-    """Arms in the order of the results table: the plain ones, then each generator's three."""
-    generators = dict.fromkeys(g for g in map(generator_of, names) if g)
-    return [
-        a
-        for a in (*WITHOUT, *(f'{kind}{g}' for g in generators for kind in ('', 'mixup-', 'genmix-')))
-        if a in set(names)
-    ]
-
-
-def summary(replicates):
-    """results/arms.csv, the table in numbers: arm, test_set, label (a class number or `all`), metric, mean, low, high; `replicates` {test set: Replicates}."""
+    Columns arm, kind, generator, dose, balance, test_set, label (a class number or `all`), metric, mean, low,
+    high; arms `in_order`.
+    """
     rows = [
-        (arm, test_set, *((m[1], m[0]) if isinstance(m, tuple) else ('all', m)), *r.interval(arm, m))
+        (arm, *design(arms[arm]), test_set, *_label_and_metric(m), *r.interval(arm, m))
         for test_set, r in replicates.items()
-        for arm in in_order(r.point)
+        for arm in in_order(r.point, arms)
         for m in r.point[arm]
     ]
-    return pd.DataFrame(rows, columns=['arm', 'test_set', 'label', 'metric', 'mean', 'low', 'high'])
+    columns = ['arm', *DESIGN, 'test_set', 'label', 'metric', 'mean', 'low', 'high']
+    return pd.DataFrame(rows, columns=columns)
 
 
-def caption(replicates, source, train):
-    """What the intervals of a results table mean, in one sentence.  `source` of the cohort says whether its patients are known, or clusters of like images stand for them."""
+def _label_and_metric(m):
+    return (m[1], m[0]) if isinstance(m, tuple) else ('all', m)
+
+
+def caption(replicates: dict[str, Replicates], source: str, train: Cohort) -> str:
+    """What the intervals of a results table mean, in one sentence.
+
+    source   of the cohort: it says whether patients are known, or clusters of near-duplicates stand for them
+    """
     one, owners = next(iter(replicates.values())), 'clusters' if 'patients unknown' in source else 'patients'
     sets = ', '.join(f'{name} of {r.n_patients} {owners}' for name, r in replicates.items())
-    scope = (
-        f'over {one.n_folds} folds with generators trained in each'
-        if one.n_folds > 1
-        else 'conditional on one split and one training of each generator'
-    )
-    scope += (
-        f'; contrasts by the corrected resampled t of Nadeau and Bengio (n_test / n_train = {one.ratio:.2f})'
-        if one.corrected
-        else ''
-    )
+    scope = 'conditional on one split and one training of each generator'
+    if one.n_folds > 1:
+        scope = f'over {one.n_folds} folds with generators trained in each'
+    if one.corrected:
+        ratio = f'n_test / n_train = {one.ratio:.2f}'
+        scope += f'; contrasts by the corrected resampled t of Nadeau and Bengio ({ratio})'
     return (
-        f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs with 95 % bootstrap intervals over runs and {owners} ({sets}); {scope}; '
+        f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs '
+        f'with 95 % bootstrap intervals over runs and {owners} ({sets}); {scope}; '
         f'trained on {len(train)} images of {len(set(train.patients))} {owners}. Data: {source}.'
     )
 
 
-def write_tables(tables, caption, folder):
+def write_tables(tables: dict[str, pd.DataFrame], caption: str, folder: Path) -> None:
     """results/table.{csv,md,tex} from {test set: table}."""
     whole = pd.concat(tables, names=['test set'])
     whole.to_csv(folder / 'table.csv')

@@ -6,28 +6,36 @@ import numpy as np
 import pandas as pd
 
 from genmix import StudyError
-from genmix.classifier import training, trials
 from genmix.data.cohort import Cohort
 from genmix.data.sampling import one_hot
-from genmix.mixing import dataset
-from genmix.run import study as study_module
+from genmix.mixing.arms import load_arms
+from genmix.mixing.dataset import GenMixSet, load_set
+from genmix.run.study import Study, stage_name
+
+VISIBLE = 0.6  # lambda at which both parents of a mixture are clearly visible
 
 
-def sets(study, train):
-    """{generator: (synthetic set, GenMix set)} of this run, the first fold, in the order of 07.  StudyError when 07 has not run."""
+def sets(study: Study, train: Cohort) -> dict[str, tuple[Cohort, GenMixSet]]:
+    """{generator: (synthetic set, GenMix set)} of this run, the first fold, in the order of 07.
+
+    StudyError when 07 has not run.
+    """
     study.need('mixed', '07_genmix')
     stages = [stage.removeprefix('mixed/') for stage in study.provenance('mixed')['params']]
     synthetic = {
-        name: Cohort.load(study.need(study_module.stage_name('synthetic', name), '07_genmix'))
+        name: Cohort.load(study.need(stage_name('synthetic', name), '07_genmix'))
         for name in stages
-        if '-' not in name
-    }  # name-f1 is another fold
-    return {name: (images, dataset.load_set(study, train, images)) for name, images in synthetic.items()}
+        if '-' not in name  # name-f1 is another fold
+    }
+    return {name: (images, load_set(study, train, images)) for name, images in synthetic.items()}
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A mixture and where it comes from: rows of the real set, of the synthetic set and of the GenMix set.  `network`: the arm whose kept classifier is asked."""
+    """A mixture and where it comes from: rows of the real, the synthetic and the GenMix set.
+
+    network   the arm whose saved classifier predicts
+    """
 
     generator: str
     real: int
@@ -37,111 +45,107 @@ class Trace:
     network: str
 
 
-def choose_traces(study, train, made, seed=0):
-    """One training lesion and, for each generator of `made` (see `sets`), a mixture of it: with another class where there is one, and as near to an even one as possible.
+def choose_traces(study: Study, train: Cohort, made, seed=0) -> list[Trace]:
+    """One training lesion and, for each generator of `made` (see `sets`), a mixture of it.
 
-    The lesion is drawn among those that have such a mixture, clearly visible, in the first set.  A generator whose GenMix classifier was not trained is
-    judged by another that was kept; StudyError when none was.
+    The mixture is with another class where there is one, and with lambda as near to VISIBLE as possible; the
+    lesion is drawn among those that have such a mixture in the first set.  Where the GenMix classifier of a
+    generator was not saved, another network predicts; StudyError when none was.
     """
 
-    def oddness(synthetic, mix):
-        return np.abs(mix.lam - 0.6) + (train.labels[mix.a] == synthetic.labels[mix.b])
+    def distance(synthetic, mix):
+        same_class = train.labels[mix.a] == synthetic.labels[mix.b]
+        return np.abs(mix.lam - VISIBLE) + same_class
 
-    kept = [path.parent.name for path in sorted(study.folder.glob('classifiers/*/config.json'))]
-    if not kept:
+    saved = [path.parent.name for path in sorted(study.folder.glob('classifiers/*/config.json'))]
+    if not saved:
         raise StudyError(
             f'runs/{study.run}/classifiers is empty: run `make 08_classification RUN={study.run}` first.'
         )
-    synthetic, mix = next(iter(made.values()))
-    odd = oddness(synthetic, mix)
-    lesion = int(np.random.default_rng(seed).choice(mix.a[odd <= max(0.15, odd.min())]))
+    genmix = [arm for arm in load_arms(study).values() if arm.kind == 'genmix' and arm.name in saved]
+    networks = {arm.generator: arm.name for arm in genmix}
+    default = 'classical' if 'classical' in saved else saved[0]
+    first = next(iter(made.values()))
+    apart = distance(*first)
+    lesion = int(np.random.default_rng(seed).choice(first[1].a[apart <= max(0.15, apart.min())]))
     found = []
     for name, (synthetic, mix) in made.items():
-        row = int(np.where(mix.a == lesion, oddness(synthetic, mix), np.inf).argmin())
+        row = int(np.where(mix.a == lesion, distance(synthetic, mix), np.inf).argmin())
         if mix.a[row] == lesion:
-            network = next(arm for arm in (f'genmix-{name}', 'classical', kept[0]) if arm in kept)
+            network = networks.get(name, default)
             found.append(Trace(name, lesion, int(mix.b[row]), row, float(mix.lam[row]), network))
     return found
 
 
-def follow(study, train, made, found):
-    """{title: [(step, image, label, probabilities)]} for plots.followed: the real lesion, the synthetic one, their mixture, and what the network says of each."""
-    rows, k = {}, len(train.class_names)
-    for trail in found:
-        synthetic, mix = made[trail.generator]
-        images = np.stack([train.images[trail.real], synthetic.images[trail.synthetic], mix.x[trail.mixture]])
-        labels = np.stack(
-            [*one_hot([train.labels[trail.real], synthetic.labels[trail.synthetic]], k), mix.y[trail.mixture]]
-        )
-        model, config = trials.load_classifier(study, trail.network)
-        steps = [
-            f'real {train.class_names[labels[0].argmax()]}',
-            f'synthetic {train.class_names[labels[1].argmax()]}',
-            f'mixture, λ = {trail.lam:.2f}',
-        ]
-        rows[f'{trail.generator}, by\n{trail.network}'] = list(
-            zip(steps, images, labels, training.predict(model, images, config['input_size']))
-        )
+def follow(study: Study, train: Cohort, made, traces: list[Trace]) -> dict[str, list[tuple]]:
+    """{title: [(step, image uint8 (H, W), label (K,), probabilities (K,))]} for plots.traced_lesion.
+
+    Steps are the real lesion, the synthetic one, and their mixture.
+    """
+    from genmix.classifier.training import predict
+    from genmix.classifier.trials import load_classifier
+
+    rows, names = {}, train.class_names
+    for trace in traces:
+        synthetic, mix = made[trace.generator]
+        parents = [train.labels[trace.real], synthetic.labels[trace.synthetic]]
+        images = np.stack([train.images[trace.real], synthetic.images[trace.synthetic], mix.x[trace.mixture]])
+        labels = np.stack([*one_hot(parents, len(names)), mix.y[trace.mixture]])
+        model, config = load_classifier(study, trace.network)
+        steps = [f'{kind} {names[k]}' for kind, k in zip(('real', 'synthetic'), parents)]
+        steps.append(f'mixture, λ = {trace.lam:.2f}')
+        probabilities = predict(model, images, config['input_size'])
+        rows[f'{trace.generator}, by\n{trace.network}'] = list(zip(steps, images, labels, probabilities))
     return rows
 
 
-def trace_table(train, made, found, rows):
-    """The same as a table: generator, network, step, image id, lam, y_<class>..., p_<class>...; lam is empty where nothing is mixed."""
-    out = []
-    for trail, row in zip(found, rows.values()):
-        ids = (
-            train.ids[trail.real],
-            made[trail.generator][0].ids[trail.synthetic],
-            f'mixed-{trail.mixture:05d}',
-        )
-        for (_, _, label, guess), name, lesion in zip(row, ('real', 'synthetic', 'mixture'), ids):
-            out.append(
-                {
-                    'generator': trail.generator,
-                    'network': trail.network,
-                    'step': name,
-                    'id': lesion,
-                    'lam': trail.lam if name == 'mixture' else None,
-                    **{f'y_{c}': float(v) for c, v in zip(train.class_names, label)},
-                    **{f'p_{c}': round(float(v), 4) for c, v in zip(train.class_names, guess)},
-                }
-            )
+def trace_table(train: Cohort, made, traces: list[Trace], rows) -> pd.DataFrame:
+    """The same as a table: generator, network, step, image id, lam, y_<class>..., p_<class>...
+
+    lam is empty where nothing is mixed.
+    """
+    out, names = [], train.class_names
+    for trace, row in zip(traces, rows.values()):
+        synthetic_id = made[trace.generator][0].ids[trace.synthetic]
+        ids = train.ids[trace.real], synthetic_id, f'mixed-{trace.mixture:05d}'
+        for step, image_id, (_, _, label, guess) in zip(('real', 'synthetic', 'mixture'), ids, row):
+            about = {'generator': trace.generator, 'network': trace.network, 'step': step, 'id': image_id}
+            about['lam'] = trace.lam if step == 'mixture' else None
+            about |= {f'y_{c}': float(v) for c, v in zip(names, label)}
+            about |= {f'p_{c}': round(float(v), 4) for c, v in zip(names, guess)}
+            out.append(about)
     return pd.DataFrame(out)
 
 
-def notebook_seconds(study):
-    """Seconds of each notebook in this run, by name: Series, empty where none was noted.
+def notebook_seconds(study: Study) -> pd.Series:
+    """Seconds of each notebook in this run, by name; empty where none was noted.
 
-    The longest of its executions: a later one loads what stands.
+    The longest of its executions: a later one loads cached stages.
     """
     path = study.folder / 'timings.csv'
-    noted = (
-        pd.read_csv(path)
-        if path.exists()
-        else pd.DataFrame({'stage': pd.Series(dtype=str), 'seconds': pd.Series(dtype=float)})
-    )
+    if not path.exists():
+        return pd.Series(dtype=float)
+    noted = pd.read_csv(path)
     noted = noted[noted.stage.str.startswith('notebook ')]
     return noted.assign(notebook=noted.stage.str.removeprefix('notebook ')).groupby('notebook').seconds.max()
 
 
-def in_minutes(seconds):
+def in_minutes(seconds: float | None) -> str:
     """'under 1', '7', or '-' where it is not known."""
-    return '-' if seconds is None else f'{seconds / 60:.0f}' if seconds >= 60 else 'under 1'
+    if seconds is None:
+        return '-'
+    return f'{seconds / 60:.0f}' if seconds >= 60 else 'under 1'
 
 
-def question(notebook):
-    """The question that a notebook (of genmix.plan) asks: the bold sentence under its title."""
-    first = ''.join(notebook.content['cells'][0]['source'])
-    return ' '.join(first.split('**')[1].split()) if first.count('**') > 1 else ''
-
-
-def summarise_trace(rows, class_names):
-    """One line a generator of `follow`: what the label of its mixture says, what the network says, and how much of that neither parent has."""
+def summarise_trace(rows, class_names) -> list[str]:
+    """One line per generator of `follow`: label of the mixture, prediction, probability of other classes."""
     lines = []
     for title, (*_, (_, _, label, guess)) in rows.items():
-        said = ' and '.join(f'{label[k]:.0%} {class_names[k]}' for k in np.argsort(-label) if label[k])
+        parts = ' and '.join(f'{label[k]:.0%} {class_names[k]}' for k in np.argsort(-label) if label[k])
+        likeliest = int(guess.argmax())
         lines.append(
-            f'{title.split(",")[0]}: the label of the mixture says {said}, the network {guess.max():.0%} {class_names[int(guess.argmax())]}; '
-            f'to classes that neither parent has it gives {guess[label == 0].sum():.0%}'
+            f'{title.split(",")[0]}: the label of the mixture is {parts}, the network predicts '
+            f'{guess[likeliest]:.0%} {class_names[likeliest]}; classes that neither parent has get '
+            f'{guess[label == 0].sum():.0%}'
         )
     return lines

@@ -4,23 +4,30 @@ import os
 
 import torch
 
-# One thread a process: the study runs side by side in processes, and one thread gives equal numbers every time.
+# One thread a process: the study runs side by side in processes, and one thread gives equal numbers every
+# time.
 torch.set_num_threads(int(os.environ.get('GENMIX_THREADS', 1)))
 DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def bf16_pays():
-    """True where matrix units for bfloat16 exist (CUDA since Ampere; AVX512-BF16 or AMX on CPU); elsewhere it is emulated."""
+    """True where matrix units for bfloat16 exist (CUDA since Ampere; AVX512-BF16 or AMX on CPU); elsewhere
+    it is emulated.
+    """
     if DEVICE.type == 'cuda':
         return torch.cuda.is_bf16_supported()
     return any(getattr(torch.cpu, f'_is_{unit}_supported', bool)() for unit in ('avx512_bf16', 'amx_tile'))
 
 
 def autocast(enabled=None):
-    """Context that computes convolutions and products in bfloat16 where that pays (`enabled=None`), or as told."""
+    """Context that computes convolutions and products in bfloat16 where that pays (`enabled=None`), or as
+    told.
+    """
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16_pays() if enabled is None else enabled)
 
 
 def seed_all(seed):
-    """Seed torch's global generator (initial weights, dropout); data order and noise take their own generators."""
+    """Seed torch's global generator (initial weights, dropout); data order and noise take their own
+    generators.
+    """
     torch.manual_seed(seed)

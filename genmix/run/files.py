@@ -10,7 +10,9 @@ from pathlib import Path
 
 
 def files_hash(root):
-    """16 hex digits that change when the file `root`, or a file below the folder, is added, removed or edited; contents are not read."""
+    """16 hex digits that change when the file `root`, or a file below the folder, is added, removed or
+    edited; contents are not read.
+    """
     files = [root] if root.is_file() else [p for p in root.rglob('*') if p.is_file()]
     rows = sorted((p.relative_to(root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

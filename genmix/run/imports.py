@@ -1,7 +1,7 @@
 """Which code a thing stands on: the transitive import graph, read from source.
 
-Make's rules (`run.notebooks`) and the keys of the stage cache (`run.provenance`) use this one graph.  Only the
-standard library, so that `make` can ask before any environment exists.
+Make's rules (`run.notebooks`) and the keys of the stage cache (`run.provenance`) use this one graph.  Only
+the standard library, so that `make` can ask before any environment exists.
 """
 
 import ast

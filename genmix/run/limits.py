@@ -1,105 +1,97 @@
-"""What parameters may be, beyond their type: checked by the runner before a kernel starts, and where they are used."""
+"""Bounds of parameters: each config owns those of its fields; here are the rules, and what several
+notebooks share.
+
+The runner checks both before a kernel starts (`run.runner.resolve`), the owners check again where they are
+used.
+"""
 
 import math
+from dataclasses import field, fields
 
 from genmix import StudyError
 
-CHOICES = {
-    'dataset': ('phantom', 'folder', 'ct', 'medmnist'),
-    'pairing': ('any', 'same', 'balanced'),  # which synthetic class meets a real image
-    'larger': ('either', 'real', 'synthetic'),  # which side keeps max(lambda, 1 - lambda)
-    'mix': ('offline', 'online'),  # GenMix from the stored set, or fresh mixtures in every batch
-    'synthetic_balance': ('balanced', 'natural'),
-    'weights': ('', 'imagenet'),
-    'features': ('efficientnet_lite0', 'inception'),
-    'medmnist_size': (28, 64, 128, 224),
-    'augmentation': ('ada', 'diffaugment', 'none'),  # what StyleGAN's critic sees
+
+def bounded(above=None, at_least=None, at_most=None, choices=None, **settings):
+    """A dataclass field with bounds: a number greater than `above`, from `at_least` to `at_most`, or one of
+    `choices`.
+
+    settings   of dataclasses.field, such as `default`; a config of the study has none, its profile is the
+               only source
+    """
+    bounds = {'above': above, 'at_least': at_least, 'at_most': at_most, 'choices': choices}
+    return field(metadata={k: v for k, v in bounds.items() if v is not None}, **settings)
+
+
+def check_fields(config) -> None:
+    """StudyError for the first field of a dataclass that is not finite or outside its bounds."""
+    for f in fields(config):
+        check_value(f.name, getattr(config, f.name), **f.metadata)
+
+
+def check_value(name, value, above=None, at_least=None, at_most=None, choices=None) -> None:
+    """StudyError, naming parameter, value and fix, unless `value` is within the bounds; None and text have
+    no size.
+    """
+    if choices is not None and value not in choices:
+        raise StudyError(
+            f'{name} is "{value}": choose one of {", ".join(str(c) or repr(c) for c in choices)}.'
+        )
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    if not math.isfinite(value):
+        raise StudyError(f'{name} is {value}: give a finite number.')
+    if above is not None and not value > above:
+        raise StudyError(f'{name} is {value}, but it must be greater than {above}.')
+    if at_least == 0 and at_most == 1 and not 0 <= value <= 1:
+        raise StudyError(f'{name} is {value}, but a share lies between 0 and 1.')
+    if at_least is not None and value < at_least:
+        least = 'cannot be negative' if at_least == 0 else f'must be at least {at_least}'
+        raise StudyError(f'{name} is {value}, but it {least}.')
+    if at_most is not None and value > at_most:
+        raise StudyError(f'{name} is {value}, but it can be at most {at_most}.')
+
+
+POSITIVE, NOT_NEGATIVE = {'above': 0}, {'at_least': 0}
+# What no config owns: parameters of the notebooks themselves.
+SHARED = {
+    'dataset': {'choices': ('phantom', 'folder', 'ct', 'medmnist')},
+    'features': {'choices': ('efficientnet_lite0', 'inception')},
+    'medmnist_size': {'choices': (28, 64, 128, 224)},
+    'image_size': {'choices': (32, 64, 128, 256)},  # generators upsample from 4 pixels
+    'n_folds': {'at_least': 2},
+    'real_lesions': {'at_least': 8},
+    'train_fraction': {'at_least': 0, 'at_most': 1},
+    'seed': NOT_NEGATIVE,
+    'workers': NOT_NEGATIVE,
+    'margin_mm': NOT_NEGATIVE,
+    'smallest_mm': NOT_NEGATIVE,
+    'textbook_steps': NOT_NEGATIVE,
+    **dict.fromkeys(
+        (
+            'folds',
+            'seeds',
+            'patients',
+            'fov_times',
+            'slices_per_lesion',
+            'synthetic_per_class',
+            'mixed_images',
+        )
+        + (
+            'compared',
+            'reference_lesions',
+            'reference_steps',
+            'tstr_steps',
+            'other_steps',
+            'bootstrap_draws',
+        ),
+        POSITIVE,
+    ),
 }
-POSITIVE = (
-    'alpha',
-    'lr',
-    'steps',
-    'batch_size',
-    'seeds',
-    'width',
-    'z_dim',
-    'vgg_width',
-    'synthetic_per_class',
-    'mixed_images',
-    'shown',
-    'perplexity',
-    'neighbours',
-    'reference_lesions',
-    'reference_steps',
-    'lesson_steps',
-    'bootstrap_draws',
-    'patients',
-    'folds',
-    'fov_times',
-    'slices_per_lesion',
-    'w_dim',
-    'most',
-    'mapping_layers',
-    'pack',
-    'ada_images',
-    'ema_images',
-    'checkpoint_every',
-    'sampling_steps',
-    'processes',
-    'film',
-    'num_vectors',
-    'other_steps',
-)
-NOT_NEGATIVE = (
-    'seed',
-    'textbook_steps',
-    'r1_gamma',
-    'weight_decay',
-    'workers',
-    'margin_mm',
-    'smallest_mm',
-    'path_length',
-    'psi',
-    'min_snr',
-    'guidance',
-    'lora_rank',
-    'contrast',
-)
-SHARES = (
-    'mixed_share',
-    'tail',
-    'train_fraction',
-    'style_mixing',
-    'ada_target',
-    'beta1',
-    'dropped',
-    'ema',
-    'strength',
-)
-AT_LEAST = {'image_size': 32, 'input_size': 32, 'n_folds': 2, 'real_lesions': 8, 'moments': 3}
 
 
-def check(**values):
-    """StudyError for the first value that cannot be; names without a limit pass."""
+def check(**values) -> None:
+    """StudyError for the first shared parameter that is out of its bounds; other names pass."""
     for name, value in values.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if name in CHOICES and value not in CHOICES[name]:
-            raise StudyError(
-                f'{name} is "{value}": choose one of {", ".join(str(c) or repr(c) for c in CHOICES[name])}.'
-            )
-        if number and not math.isfinite(value):
-            raise StudyError(f'{name} is {value}: give a finite number.')
-        if name in POSITIVE and not value > 0:
-            raise StudyError(f'{name} is {value}, but it must be greater than 0.')
-        if name in NOT_NEGATIVE and value < 0:
-            raise StudyError(f'{name} is {value}, but it cannot be negative.')
-        if name in SHARES and not 0 <= value <= 1:
-            raise StudyError(f'{name} is {value}, but a share lies between 0 and 1.')
-        if name in AT_LEAST and value < AT_LEAST[name]:
-            raise StudyError(f'{name} is {value}, but it must be at least {AT_LEAST[name]}.')
+        check_value(name, value, **SHARED.get(name, {}))
         if name == 'window' and (len(value) != 2 or not value[1] > 0):
             raise StudyError(f'window is {list(value)}, but it takes level and width in HU, as in [90, 220].')
-        if name == 'image_size' and value & (value - 1):
-            raise StudyError(
-                f'image_size is {value}, but the generators double 4 pixels: choose 32, 64, 128 or 256.'
-            )

@@ -1,19 +1,23 @@
-"""What each notebook declares: parameters, imports, inputs, outputs.  From this come the Makefile's rules and the runner's checks.
+"""What each notebook declares: parameters, imports, inputs, outputs.  From this come the Makefile's rules
+and the runner's checks.
 
-Only the standard library, so that `make` can ask before any environment exists:  python3 -m genmix.run.notebooks > rules
+Only the standard library, so that `make` can ask before any environment exists:  python3 -m
+genmix.run.notebooks > rules
 """
 
 import ast
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 
 from genmix.run.imports import ROOT, closure, imported, module_file
 
 
-class PlanError(Exception):
-    """A notebook declares something that cannot be; the message names it and the mend."""
+class NotebookError(Exception):
+    """A notebook declares something that cannot be; the message names it and the fix."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,10 @@ class Parameter:
     optional: bool = False
 
     def accepts(self, value):
-        """True when `value` has the type of the default: int passes for float, null only where annotated `| None`."""
+        """True when `value` has the type of the default:
+
+        int passes for float, null only where annotated `| None`.
+        """
         if value is None:
             return self.optional
         kind = type(self.default)
@@ -56,7 +63,7 @@ class Notebook:
         try:
             self.content = json.loads(self.path.read_text(encoding='utf-8'))
         except ValueError as error:
-            raise PlanError(
+            raise NotebookError(
                 f'{self.path.name} is not a notebook ({error}): restore it with git checkout.'
             ) from None
         about = self.content['metadata'].get('genmix', {})
@@ -75,8 +82,9 @@ class Notebook:
         """The flat typed literals of the one cell tagged `parameters`, by name."""
         tagged = [c for c in self.content['cells'] if 'parameters' in c['metadata'].get('tags', [])]
         if len(tagged) != 1:
-            raise PlanError(
-                f'{self.path.name} has {len(tagged)} cells tagged "parameters": exactly one must carry the tag.'
+            raise NotebookError(
+                f'{self.path.name} has {len(tagged)} cells tagged "parameters": exactly one must carry the '
+                'tag.'
             )
         found = {}
         for node in ast.parse(''.join(tagged[0]['source'])).body:
@@ -84,12 +92,21 @@ class Notebook:
             try:
                 value = ast.literal_eval(node.value)
             except (ValueError, AttributeError):
-                raise PlanError(
+                raise NotebookError(
                     f'{self.path.name}: line {node.lineno} of the parameters cell is no "name = literal".'
                 ) from None
             optional = isinstance(node, ast.AnnAssign) and 'None' in ast.unparse(node.annotation)
             found[target.id] = Parameter(target.id, value, optional)
         return found
+
+    @property
+    def bounds(self):
+        """{parameter: bounds} of the config classes named in the metadata as "module:Class" (this imports
+        them).
+        """
+        owners = self.content['metadata'].get('genmix', {}).get('configs', [])
+        modules = [(import_module(module), name) for module, _, name in (o.partition(':') for o in owners)]
+        return {f.name: f.metadata for module, name in modules for f in fields(getattr(module, name))}
 
     @property
     def committed(self):
@@ -102,9 +119,15 @@ class Notebook:
         """Files of genmix/ that the code cells import, and those that these import in turn."""
         names = [n for cell in self.code for n in imported(cell) if n.split('.')[0] == 'genmix']
         files = [f for name in names if (f := module_file(name))]
-        if 'genmix.generators.registry' in names:  # which imports every generator by its file name
+        if 'genmix.generators' in names:  # the registry imports every generator by its file name
             files += (ROOT / 'genmix' / 'generators').rglob('*.py')
         return closure(files)
+
+
+def question(content):
+    """The question of a notebook (a dict): the bold sentence under its title, '' where there is none."""
+    found = re.search(r'^\*\*(.+?)\*\*', ''.join(content['cells'][0]['source']), re.DOTALL | re.MULTILINE)
+    return ' '.join(found[1].split()) if found else ''
 
 
 def notebooks(folder=ROOT / 'notebooks', appendices=False):
@@ -114,15 +137,20 @@ def notebooks(folder=ROOT / 'notebooks', appendices=False):
 
 
 def in_order(found):
-    """`found` by name, except that a notebook waits for those that make what it needs: 00_overview runs last.  PlanError when some wait for each other."""
+    """`found` by name, except that a notebook waits for those that make what it needs:
+
+    00_overview runs last.  NotebookError when some wait for each other.
+    """
     order, waiting = [], list(found)
     while waiting:
         ready = next(
             (nb for nb in waiting if not inputs_of(nb, [other for other in waiting if other is not nb])), None
         )
         if not ready:
-            raise PlanError(
-                f'{", ".join(nb.name for nb in waiting)} wait for each other: mend "needs" or "makes" in the metadata of one of them.'
+            raise NotebookError(
+                f'{", ".join(nb.name for nb in waiting)} wait for each other: correct "needs" or "makes" '
+                'in the '
+                'metadata of one of them.'
             )
         waiting.remove(ready)
         order.append(ready)
@@ -136,13 +164,16 @@ def inputs_of(notebook, every):
 
 
 def rules(every=None):
-    """Rules for make: an executed notebook stands on its source, its modules, the parameters and the stages it needs."""
+    """Rules for make: an executed notebook stands on its source, its modules, the parameters and the stages
+    it needs.
+    """
     every = every or notebooks()
 
     def relative(path):
         return path.relative_to(ROOT).as_posix()
 
-    # Of notebooks that may run side by side make begins with what is named first: the last ones take longest, and should not be left over.
+    # Of notebooks that may run side by side make begins with what is named first: the last ones take
+    # longest, and should not be left over.
     lines = [f'FIRST := {" ".join(nb.name for nb in reversed(every))}', '']
     for nb in every:
         done = f'$(R)/notebooks/{nb.name}.ipynb'

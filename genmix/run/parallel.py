@@ -1,29 +1,33 @@
-"""Independent units of work side by side: in processes of this machine, or on the workers of a Dask scheduler, on one machine or a cluster.
+"""Independent units of work side by side: in processes of this machine, or on the workers of a Dask
+scheduler.
 
-joblib does the work in either case; a unit is a function of the package and plain arguments, and keeps its own result in the run folder.
+joblib does the work in either case; a unit is a function of the package and plain arguments, and saves its
+own result in the run folder.
 """
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from genmix import StudyError
-from genmix.classifier import training
 from genmix.run.device import DEVICE
 
 
 def run_parallel(function, units, workers=0, scheduler=''):
     """Results of function(*unit) in the order in which they are done: a generator.
 
-    workers     processes at a time; 0: as many as this process may use cores, one on a GPU.  On a scheduler all its workers are used.
-    scheduler   address of a Dask scheduler such as tcp://node1:8786; '' stays on this machine, in joblib's loky processes
+    workers     processes at a time; 0: as many as this process may use cores, one on a GPU
+    scheduler   address of a Dask scheduler such as tcp://node1:8786, all of whose workers are used; ''
+                stays on this
+                machine, in joblib's loky processes
 
-    A unit whose Dask worker dies goes to another one.  Raises StudyError as `connected` does, and what a unit raises.
+    A unit whose Dask worker dies goes to another one.  Raises StudyError as `dask_client` does, and what a
+    unit raises.
     """
     calls = [delayed(function)(*unit) for unit in units]
     settings = {'return_as': 'generator_unordered', 'batch_size': 1}
     if not scheduler:
         workers = workers or (
             1 if DEVICE.type == 'cuda' else cpu_count()
-        )  # what this process may use, in a container too
+        )  # cores of this process, in a container too
         yield from Parallel(n_jobs=min(workers, max(len(calls), 1)), **settings)(calls)
         return
     with dask_client(scheduler) as client:
@@ -32,11 +36,26 @@ def run_parallel(function, units, workers=0, scheduler=''):
         yield from pool(calls)
 
 
+def run_in_order(function, units, workers):
+    """Results of function(*unit) in the order of `units`, in so many processes of this machine:
+
+    a generator.
+    """
+    calls = (delayed(function)(*unit) for unit in units)
+    yield from Parallel(workers, return_as='generator')(calls)
+
+
+def processes_for(images):
+    """Processes that a look at so many images is worth: 1 below 1,000 and on a GPU, else one per core."""
+    return 1 if images < 1000 or DEVICE.type == 'cuda' else cpu_count()
+
+
 def dask_client(scheduler, timeout=15):
     """A client of the Dask scheduler at that address.
 
-    Raises StudyError when Dask is not installed, when nobody answers, or when a worker has several threads: units seed torch's global
-    generator, and two in one process would disturb each other's numbers.
+    Raises StudyError when Dask is not installed, when no scheduler with a worker answers, or when a worker
+    has several threads: units seed torch's global generator, and two in one process would disturb each
+    other's numbers.
     """
     try:
         from distributed import Client
@@ -49,15 +68,14 @@ def dask_client(scheduler, timeout=15):
         client.wait_for_workers(1, timeout=timeout)
     except (OSError, ValueError, TimeoutError) as error:
         raise StudyError(
-            f'No Dask scheduler with a worker answers at {scheduler} ({type(error).__name__}): start both, or leave scheduler empty.'
+            f'No Dask scheduler with a worker answers at {scheduler} ({type(error).__name__}): start both, '
+            'or leave '
+            'scheduler empty.'
         ) from None
     if wide := [name for name, n in client.nthreads().items() if n > 1]:
         raise StudyError(
-            f'The Dask worker {wide[0]} has several threads: start workers with --nthreads 1 (and --nworkers for more of them).'
+            f'The Dask worker {wide[0]} has several threads: start workers with --nthreads 1 (and '
+            '--nworkers for more '
+            'of them).'
         )
     return client
-
-
-def processes_for(images):
-    """One where so few images are looked at that another process is not worth its start, and on a GPU."""
-    return 1 if images < 1000 or training.DEVICE.type == 'cuda' else cpu_count()

@@ -14,7 +14,8 @@ from pathlib import Path
 from genmix.run.imports import ROOT, closure
 
 LIBRARIES = ('torch', 'torchvision', 'fastai', 'diffusers', 'transformers', 'numpy', 'scikit-learn')
-# Folders, cache, log and parameters move results about but compute none: of run/ only the device counts in a key.
+# Folders, cache, log and parameters move results about but compute none: of run/ only the device counts in
+# a key.
 HARNESS = {f for f in (ROOT / 'genmix' / 'run').glob('*.py') if f.name != 'device.py'}
 
 
@@ -30,12 +31,16 @@ def without_docstrings(code):
 
 @cache
 def code_of_file(file):
-    """`without_docstrings` of a source file, read once: a module edited meanwhile counts from the next process."""
+    """`without_docstrings` of a source file, read once:
+
+    a module edited meanwhile counts from the next process.
+    """
     return without_docstrings(file.read_text(encoding='utf-8'))
 
 
 def code_key(thing):
-    """16 hex digits over the code that a module, class or function stands on: its file and all it imports in turn.
+    """16 hex digits over the code that a module, class or function stands on: its file and all it imports
+    in turn.
 
     What was defined in a notebook or an interactive session counts as its own source alone.
     """
@@ -49,7 +54,10 @@ def code_key(thing):
 
 
 def key_of(params, inputs=(), code=None):
-    """16 hex digits over everything a stage depends on: parameters, fingerprints of inputs, `code_key` of `code`."""
+    """16 hex digits over everything a stage depends on:
+
+    parameters, fingerprints of inputs, `code_key` of `code`.
+    """
     parts = [json.dumps(params, sort_keys=True, default=str), *map(str, inputs)]
     parts += [] if code is None else [code_key(code)]
     return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
 """One run of the study: its folder, and the stage cache.
 
-A run is a folder `runs/<name>/`.  Every expensive step is a *stage*: a sub-folder that appears whole or not at all,
-with a `provenance.json` whose key says what it was made from.  A stage whose key is unchanged is loaded, never made
-again.
+A run is a folder `runs/<name>/`.  Every expensive step is a *stage*: a sub-folder that appears whole or not
+at all, with a `provenance.json` whose key says what it was made from.  A stage whose key is unchanged is
+loaded, never made again.
 """
 
 import json
@@ -75,11 +75,13 @@ class Study:
         """Folder of stage `name`, made by `build(folder)` unless it is there with the same key.
 
         params   what was asked, for the key and for provenance.json      inputs   fingerprints of what enters
-        code     the class, function or module that does the work, where `build` only passes it on: the key covers
+        code     the class, function or module that does the work, where `build` only passes it on: the key
+                 covers
                  its file and all that it imports in turn (see provenance.code_key)
 
-        `build` works in a hidden folder that survives a kill, so that it may resume from its own checkpoints there;
-        the folder takes its name only when `build` returned.  Raises what `build` raises.
+        `build` works in a hidden folder that survives a kill, so that it may resume from its own
+        checkpoints there; the folder takes its name only when `build` returned.  Raises what `build`
+        raises.
         """
         params, final = params or {}, self.folder / name
         key = key_of(params, inputs, code or build)
@@ -122,7 +124,9 @@ class Study:
                 part.write_text(f'{lines}{stage},{seconds:.1f}\n')
 
     def figure(self, fig, name: str):
-        """Save a figure of genmix.plots, its alt text inside, as figures/<name>.png and .svg, and return it."""
+        """Save a figure of genmix.plots, its alt text inside, as figures/<name>.png and .svg, and return
+        it.
+        """
         for kind in ('png', 'svg'):
             with atomic_write(self.path('figures', f'{name}.{kind}')) as part:
                 getattr(fig, 'save', lambda path, kind, title: fig.savefig(path, format=kind))(

@@ -1,1 +1,1 @@
-"""Check cells of the exercises, and sliders."""
+"""Exercises and sliders of the notebooks."""

@@ -4,7 +4,7 @@ import math
 
 
 def check(answer, expected, tolerance=1e-6):
-    """Compare a number with the expected one, within `tolerance` relative to it, or a word with a word: returns a sentence."""
+    """A sentence: whether `answer` is the number (within a relative tolerance) or the word expected."""
     try:
         right = (
             str(answer).strip().lower() == expected.lower()

@@ -1,4 +1,5 @@
 import numpy as np
+from conftest import config_of
 
 from genmix.appendix import regime
 from genmix.data import build
@@ -24,5 +25,6 @@ def test_measure_gives_a_row_a_classifier_and_touches_no_study_patient(study, mo
     again = regime.measure(study, 'steps', axes, 2, base, workers=1)
     assert np.array_equal(table.balanced_accuracy, again.balanced_accuracy)
     seen = {p for f in (study.folder / 'dev').iterdir() if f.is_dir() for p in regime.Cohort.load(f).patients}
-    cohort, _ = build.make_cohort(study, lesions=(9, 6, 9), patients=12, image_size=32)
+    config = config_of(build.CohortConfig, '01_data', image_size=32, train_fraction=1.0)
+    cohort, _ = build.make_cohort(study, config, lesions=(9, 6, 9), patients=12)
     assert len(seen) > 20 and not seen & set(cohort.patients)

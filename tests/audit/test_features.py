@@ -12,10 +12,10 @@ from genmix import StudyError
 from genmix.audit import features
 from genmix.audit.features import (
     cached_features,
-    checked,
     efficientnet_lite0,
     load_features,
     rekeyed,
+    verified,
     weights_file,
 )
 from genmix.data.phantom import plan
@@ -34,14 +34,15 @@ def plain():
     return net.eval()
 
 
-@pytest.mark.parametrize(
-    'photograph, said', [('flower.jpg', 985), ('china.jpg', 698)]
-)  # ImageNet: daisy, palace
-def test_every_tensor_is_in_its_place(plain, photograph, said):
+DAISY, PALACE = 985, 698  # classes of ImageNet
+
+
+@pytest.mark.parametrize('photograph, expected', [('flower.jpg', DAISY), ('china.jpg', PALACE)])
+def test_every_tensor_is_in_its_place(plain, photograph, expected):
     x = torch.tensor(load_sample_image(photograph)).permute(2, 0, 1)[None, :, :, 107:534].float() / 255
     x = F.interpolate(x, size=(224, 224), mode='bilinear', antialias=True)
     with torch.inference_mode():
-        assert plain((x - 0.5) / 0.5).argmax() == said
+        assert plain((x - 0.5) / 0.5).argmax() == expected
 
 
 def test_folded_network_is_the_network(plain):
@@ -52,16 +53,15 @@ def test_folded_network_is_the_network(plain):
 
 
 def test_features_are_deterministic_and_per_image(lesions):
-    look = load_features()
-    first = look(lesions.images)
+    extract = load_features()
+    first = extract(lesions.images)
     assert first.shape == (40, 1280) and first.dtype == np.float32
-    assert np.array_equal(first, look(lesions.images)) and np.array_equal(
-        first, load_features()(lesions.images)
-    )
-    assert np.allclose(first[:7], look(lesions.images[:7], batch_size=3), atol=0.1)
+    assert np.array_equal(first, extract(lesions.images))
+    assert np.array_equal(first, load_features()(lesions.images))
+    assert np.allclose(first[:7], extract(lesions.images[:7], batch_size=3), atol=0.1)
 
 
-def test_bfloat16_sees_what_float32_sees(lesions):
+def test_bfloat16_agrees_with_float32(lesions):
     exact, rough = (load_features(bf16=kind)(lesions.images) for kind in (False, True))
     cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     assert cosine.min() >= 0.99
@@ -70,7 +70,7 @@ def test_bfloat16_sees_what_float32_sees(lesions):
 def test_altered_weights_are_refused(tmp_path):
     (tmp_path / 'x.pth').write_bytes(b'other')
     with pytest.raises(StudyError, match='sha256 differs'):
-        checked(tmp_path / 'x.pth', features.SHA256)
+        verified(tmp_path / 'x.pth', features.SHA256)
 
 
 def test_tensors_that_do_not_fit_are_refused(plain):
@@ -100,13 +100,14 @@ def test_inception_loads_strictly(monkeypatch, lesions):
     assert load_features('inception', size=96)(lesions.images[:2]).shape == (2, 2048)
 
 
-def test_features_are_kept_until_the_images_change(study, lesions, monkeypatch):
+def test_features_are_cached_until_the_images_change(study, lesions, monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        features,
-        'load_features',
-        lambda *which: calls.append(which) or (lambda images: images.mean((1, 2), keepdims=True)[..., 0]),
-    )
+
+    def load(*which):
+        calls.append(which)
+        return lambda images: images.mean((1, 2), keepdims=True)[..., 0]
+
+    monkeypatch.setattr(features, 'load_features', load)
     first = cached_features(study, 'real', lesions)
     assert np.array_equal(first, cached_features(study, 'real', lesions)) and len(calls) == 1
     assert len(cached_features(study, 'real', lesions[:5])) == 5 and len(calls) == 2

@@ -21,7 +21,7 @@ def test_it_is_another_architecture_than_the_classifier_of_the_study():
     assert model(torch.zeros(2, 1, 64, 64)).shape == (2, 3)
 
 
-def test_kept_and_loaded_it_gives_the_same_answers(study, cohort):
+def test_cached_and_loaded_it_predicts_the_same(study, cohort):
     first = judge.reference_classifier(study, cohort, 8)
     made = study.path('audit/reference/model.safetensors').stat().st_mtime_ns
     again = judge.reference_classifier(study, cohort, 8)
@@ -31,7 +31,7 @@ def test_kept_and_loaded_it_gives_the_same_answers(study, cohort):
         assert torch.equal(first(x), again(x))
 
 
-def test_a_set_with_swapped_labels_teaches_the_wrong_thing(study):
+def test_a_set_with_swapped_labels_trains_the_wrong_classes(study):
     real, right = blobs(seed=1), blobs()
     wrong = right[np.arange(len(right))]
     object.__setattr__(wrong, 'labels', (right.labels + 1) % 3)

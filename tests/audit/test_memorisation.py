@@ -8,6 +8,7 @@ from genmix.audit.memorisation import (
     coarse_views,
     copy_ratio,
     ct_statistic,
+    nearest_images,
     nearest_pairs,
 )
 from genmix.data.images import symmetries
@@ -27,15 +28,11 @@ def test_coarse_distance_is_in_gray_levels():
 
 
 def test_a_copier_is_flagged_and_fresh_phantoms_are_not(world):
-    views, heldout, copies, fresh = (
-        coarse_views(world['train'].images),
-        *(coarse(world[w].images) for w in ('heldout', 'copies', 'fresh')),
-    )
+    views = coarse_views(world['train'].images)
+    heldout, copies, fresh = (coarse(world[w].images) for w in ('heldout', 'copies', 'fresh'))
     assert copy_ratio(views, heldout, copies) > 0.95 and copy_ratio(views, heldout, fresh) < 0.05
     assert authenticity(views, copies) < 0.05 and authenticity(views, fresh) > 0.5
-    assert np.isnan(
-        ct_statistic(views, heldout[:9], copies[:9])
-    )  # too few a cell: nothing is said, least of all 0
+    assert np.isnan(ct_statistic(views, heldout[:9], copies[:9]))  # too few per cell: not 0
     assert ct_statistic(views, heldout, copies) < -10 and abs(ct_statistic(views, heldout, fresh)) < 3
 
 
@@ -53,3 +50,9 @@ def test_nearest_pairs_name_the_source(world):
     shown = symmetries(world['train'].images[[int(row.train)]])[int(row['view']), 0]
     difference = np.float32(shown) - world['copies'].images[int(row.synthetic)]
     assert np.abs(difference).mean() < 16
+
+
+def test_nearest_images_show_the_training_lesion_as_it_was_matched(world):
+    rotated, train = symmetries(world['train'].images[[7]])[5], world['train'].images
+    pairs = nearest_images(train, np.concatenate([rotated, world['fresh'].images[1:]]), 1)
+    assert np.array_equal(pairs[0][0], rotated[0]) and np.array_equal(pairs[0][1], rotated[0])

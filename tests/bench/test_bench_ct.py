@@ -1,17 +1,18 @@
-"""CT volumes to patches: our reader beside a plain loop over nibabel, on the same 200 phantom volumes of 128 x 128 x 40."""
+"""CT volumes to patches: our reader beside a plain loop over nibabel, on 200 phantoms of 128 x 128 x 40."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import config_of
 from PIL import Image
 from scipy import ndimage
-
-nibabel = pytest.importorskip('nibabel')
-
 from test_speed import compare
 
 from genmix.data.phantom import write_ct
-from genmix.data.readers.ct import patches as patches_module
+from genmix.data.readers.ct.dataset import load
+from genmix.data.readers.ct.patches import PatchConfig
+
+nibabel = pytest.importorskip('nibabel')
 
 VOLUMES = 200
 
@@ -47,10 +48,11 @@ def plain(folder):
 def test_volumes_to_patches(benchmark, folder, jobs, monkeypatch):
     monkeypatch.setenv('GENMIX_SALT', 'a salt of the bench')
     monkeypatch.setenv('GENMIX_HEADLESS', '1')
-    assert len(plain(folder)) == len(patches_module.load(folder, jobs=jobs)[0]) == VOLUMES
+    config = config_of(PatchConfig, '01_data', image_size=64)
+    assert len(plain(folder)) == len(load(folder, config, jobs=jobs)[0]) == VOLUMES
     compare(
         benchmark,
-        lambda: patches_module.load(folder, jobs=jobs),
+        lambda: load(folder, config, jobs=jobs),
         lambda: plain(folder),
         rounds=2,
         label=f'{VOLUMES} volumes, {jobs} process(es)',

@@ -1,30 +1,30 @@
-"""StyleGAN2: a training step and its parts against the official architecture written plainly, ratios within one run."""
+"""StyleGAN2: a training step and its parts against the official architecture, ratios within one run."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from conftest import config_of
 from test_speed import compare
 
 from genmix.data.phantom import plan
-from genmix.generators.gan import stylegan2_networks
-from genmix.generators.gan.stylegan2_training import AdversarialTraining, Recipe
+from genmix.generators.gan import stylegan2_layers
+from genmix.generators.gan.config import GROUP, StyleGANConfig
+from genmix.generators.gan.stylegan2_networks import Discriminator, Generator
+from genmix.generators.gan.stylegan2_training import StyleGANTraining
 from genmix.run.device import autocast
 
-NETWORK = {
-    'n_classes': 3,
-    'size': 64,
-    'z_dim': 64,
-    'w_dim': 64,
-    'mapping_layers': 2,
-    'width': 16,
-    'most': 128,
-}  # params/cpu.yaml
-BATCH = {'batch_size': 16}
+CONFIG = config_of(StyleGANConfig, '03_stylegan')
+SHAPE = {'n_classes': 3, 'size': 64, 'width': CONFIG.width, 'max_channels': CONFIG.max_channels}
+MAPPING = {'z_dim': CONFIG.z_dim, 'w_dim': CONFIG.w_dim, 'mapping_layers': CONFIG.mapping_layers}
+NETWORK = {**SHAPE, **MAPPING}
+STEM = {'pack': 1, 'space_to_depth': False}  # as published
 
 
 def upfirdn(x, up=1, down=1, padding=(0, 0), gain=1.0):
-    """Zeros between the pixels, padding, FIR filter, every `down`-th pixel: the reference operator of the official code, on one filter."""
+    """The official operator: zeros between the pixels, padding, FIR filter, every `down`-th."""
     n, c, h, w = x.shape
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up - 1, 0, 0, 0, up - 1]).reshape(n, c, h * up, w * up)
     taps = torch.tensor([1.0, 3, 3, 1]) / 8
@@ -33,12 +33,12 @@ def upfirdn(x, up=1, down=1, padding=(0, 0), gain=1.0):
 
 
 class PlainStyleLayer(nn.Module):
-    """Weights of every image written out, images as groups, noise and bias and activation one after the other."""
+    """Weights of every image written out, images as groups; noise, bias, activation one by one."""
 
     def __init__(self, inputs, outputs, w_dim, up=False):
         super().__init__()
         self.weight, self.up = nn.Parameter(torch.randn(outputs, inputs, 3, 3)), up
-        self.style = stylegan2_networks.EqualLinear(w_dim, inputs, bias=1.0)
+        self.style = stylegan2_layers.EqualLinear(w_dim, inputs, bias=1.0)
         self.strength, self.bias = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x, w):
@@ -62,26 +62,21 @@ class PlainStyleLayer(nn.Module):
 class PlainToGray(nn.Module):
     def __init__(self, inputs, w_dim):
         super().__init__()
-        self.weight, self.bias, self.style = (
-            nn.Parameter(torch.randn(1, inputs, 1, 1)),
-            nn.Parameter(torch.zeros(1)),
-            stylegan2_networks.EqualLinear(w_dim, inputs, bias=1.0),
-        )
+        self.weight, self.bias = nn.Parameter(torch.randn(1, inputs, 1, 1)), nn.Parameter(torch.zeros(1))
+        self.style = stylegan2_layers.EqualLinear(w_dim, inputs, bias=1.0)
 
     def forward(self, x, w):
         n, c, h, wide = x.shape
         own = (self.weight[None] * self.style(w)[:, None, :, None, None] / c**0.5).to(x.dtype)
-        return (
-            F.conv2d(x.reshape(1, n * c, h, wide), own.flatten(0, 1), groups=n).unflatten(1, (n, -1))[0]
-            + self.bias
-        )
+        y = F.conv2d(x.reshape(1, n * c, h, wide), own.flatten(0, 1), groups=n)
+        return y.unflatten(1, (n, -1))[0] + self.bias
 
 
-class PlainPainter(stylegan2_networks.Generator):
+class PlainGenerator(Generator):
     """The skip generator of the paper, its operators in their reference form."""
 
-    def __init__(self, n_classes, size, z_dim, w_dim, mapping_layers, width, most):
-        super().__init__(n_classes, size, z_dim, w_dim, mapping_layers, width, most)
+    def __init__(self, w_dim, **others):
+        super().__init__(w_dim=w_dim, **others)
         self.layers = nn.ModuleList(
             PlainStyleLayer(*layer.weight.shape[1::-1], w_dim, layer.up) for layer in self.layers
         )
@@ -92,58 +87,52 @@ class PlainPainter(stylegan2_networks.Generator):
         for i, layer in enumerate(self.layers):
             x = layer(x, w)
             if i % 2 == 0:
-                image = (
-                    self.gray[i // 2](x, w)
-                    if image is None
-                    else upfirdn(image, up=2, padding=(2, 1), gain=4) + self.gray[i // 2](x, w)
-                )
+                own = self.gray[i // 2](x, w)
+                image = own if image is None else upfirdn(image, up=2, padding=(2, 1), gain=4) + own
         return image
 
 
-class PlainConv(stylegan2_networks.EqualConv):
+class PlainConv(stylegan2_layers.EqualConv):
     def forward(self, x):
         k, weight, bias = self.weight.shape[-1], self.weight * self.scale, self.bias
         if not self.down:
             return F.conv2d(x, weight, bias, padding=k // 2)
-        return (
-            F.conv2d(upfirdn(x, down=2, padding=(1, 1)), weight, bias)
-            if k == 1
-            else F.conv2d(upfirdn(x, padding=(2, 2)), weight, bias, stride=2)
-        )
+        if k == 1:
+            return F.conv2d(upfirdn(x, down=2, padding=(1, 1)), weight, bias)
+        return F.conv2d(upfirdn(x, padding=(2, 2)), weight, bias, stride=2)
 
 
-def plain_critic(critic):
-    """`critic` with reference operators in place of the fast ones."""
-    for name, layer in list(critic.named_modules()):
-        if isinstance(layer, stylegan2_networks.EqualConv):
+def with_plain_convs(discriminator):
+    """`discriminator` with reference operators in place of the fast ones."""
+    for layer in discriminator.modules():
+        if isinstance(layer, stylegan2_layers.EqualConv):
             layer.__class__ = PlainConv
-    return critic
+    return discriminator
 
 
 def plain_training(cohort, batch):
-    """One step as the official loop does it: images painted anew for each of the two networks, real and painted judged apart."""
+    """One step as in the official loop: fresh images for each network, real and fake apart."""
     torch.manual_seed(0)
-    painter, critic = (
-        PlainPainter(**NETWORK),
-        plain_critic(stylegan2_networks.Discriminator(3, 64, NETWORK['width'], NETWORK['most'])),
-    )
-    optimisers = [torch.optim.Adam(net.parameters(), 2e-3, (0.0, 0.99)) for net in (painter, critic)]
+    generator = PlainGenerator(**NETWORK)
+    discriminator = with_plain_convs(Discriminator(**SHAPE, **STEM))
+    optimisers = [torch.optim.Adam(net.parameters(), 2e-3, (0.0, 0.99)) for net in (generator, discriminator)]
 
     def draw(y):
-        return painter(torch.randn(len(y), NETWORK['z_dim']), y)
+        return generator(torch.randn(len(y), NETWORK['z_dim']), y)
 
     def step(enabled=False):
-        y = torch.randint(3, (batch // stylegan2_networks.GROUP,)).repeat_interleave(stylegan2_networks.GROUP)
+        y = torch.randint(3, (batch // GROUP,)).repeat_interleave(GROUP)
         x = torch.from_numpy(cohort.images[:batch, None]) / 127.5 - 1
         with autocast(enabled):
-            loss = F.softplus(-critic(draw(y), y)).mean()
+            loss = F.softplus(-discriminator(draw(y), y)).mean()
         optimisers[0].zero_grad()
         loss.backward()
         optimisers[0].step()
         with autocast(enabled):
             with torch.no_grad():
                 fake = draw(y)
-            loss = F.softplus(critic(fake.float(), y)).mean() + F.softplus(-critic(x, y)).mean()
+            fake_score, real_score = discriminator(fake.float(), y), discriminator(x, y)
+            loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
         optimisers[1].zero_grad()
         loss.backward()
         optimisers[1].step()
@@ -156,41 +145,32 @@ def cohort():
     return plan.draw('dev', (60, 60, 60), seed=7)
 
 
-PUBLISHED = {'pack': 1, 'space_to_depth': False}
+UNAUGMENTED = {'augmentation': 'none', 'style_mixing': 0.0, 'd4_augmentation': False}
 
 
 @pytest.mark.parametrize(
-    'form, recipe',
+    'form, changes',
     [
         ('as trained', {}),
-        ('critic as published', PUBLISHED),
-        (
-            'critic as published, no augmentation',
-            {**PUBLISHED, 'augmentation': 'none', 'style_mixing': 0.0, 'turns': False},
-        ),
+        ('discriminator as published', STEM),
+        ('discriminator as published, no augmentation', STEM | UNAUGMENTED),
     ],
 )
-def test_training_step(benchmark, cohort, form, recipe):
+def test_training_step(benchmark, cohort, form, changes):
     """A step of 16 images of 64 px, same widths: ours against reference operators in float32."""
-    run = AdversarialTraining(cohort, NETWORK, Recipe(**BATCH, **recipe))
-    run.control.p = 0.3
-    compare(
-        benchmark,
-        lambda: run.step(1),
-        plain_training(cohort, BATCH['batch_size']),
-        label=f'training step, {form}',
+    run, plain = (
+        StyleGANTraining(cohort, replace(CONFIG, **changes)),
+        plain_training(cohort, CONFIG.batch_size),
     )
+    run.control.p = 0.3
+    compare(benchmark, lambda: run.step(1), plain, label=f'training step, {form}')
 
 
 def test_training_step_both_in_bf16(benchmark, cohort):
     """The same with the reference under autocast too: what is left is the form of the operators."""
-    run, plain = (
-        AdversarialTraining(cohort, NETWORK, Recipe(**BATCH, **PUBLISHED)),
-        plain_training(cohort, BATCH['batch_size']),
-    )
-    compare(
-        benchmark, lambda: run.step(1), lambda: plain(True), label='training step, reference in bfloat16 too'
-    )
+    run, plain = StyleGANTraining(cohort, replace(CONFIG, **STEM)), plain_training(cohort, CONFIG.batch_size)
+    label = 'training step, reference in bfloat16 too'
+    compare(benchmark, lambda: run.step(1), lambda: plain(True), label=label)
 
 
 def unfolded(x, weight, style):
@@ -203,7 +183,7 @@ def unfolded(x, weight, style):
 @pytest.mark.parametrize('other', ['grouped', 'weight space'])
 @pytest.mark.parametrize('c, size', [(128, 8), (64, 16), (32, 32), (16, 64)])
 def test_modulated_convolution(benchmark, other, c, size):
-    """Scaled activations against the other two forms, forward and backward, each in the memory layout that suits it."""
+    """Scaled activations against the other two forms, each in the memory layout that suits it."""
     x, weight, style = torch.randn(32, c, size, size), torch.randn(c, c, 3, 3), torch.rand(32, c) + 0.5
 
     def leaves(*tensors):
@@ -213,7 +193,7 @@ def test_modulated_convolution(benchmark, other, c, size):
         'slow': leaves(x, weight, style),
         'fast': leaves(x.contiguous(memory_format=torch.channels_last), weight, style),
     }
-    slow = stylegan2_networks.modulated_conv_grouped if other == 'grouped' else unfolded
+    slow = stylegan2_layers.modulated_conv_grouped if other == 'grouped' else unfolded
 
     def run(form, function):
         with autocast():
@@ -221,15 +201,15 @@ def test_modulated_convolution(benchmark, other, c, size):
 
     compare(
         benchmark,
-        lambda: run('fast', stylegan2_networks.modulated_conv),
+        lambda: run('fast', stylegan2_layers.modulated_conv),
         lambda: run('slow', slow),
         label=f'modulated convolution against {other}, {c} channels of {size} px',
     )
 
 
 @pytest.mark.parametrize('folded', [True, False])
-def test_doubling(benchmark, folded):
-    """Transposed convolution and depthwise FIR against the FIR folded into a 6 x 6 kernel, and against interpolation before the convolution."""
+def test_upsampling(benchmark, folded):
+    """Transposed convolution and depthwise FIR against a 6 x 6 kernel and interpolation first."""
     x = torch.randn(32, 32, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(16, 32, 3, 3, requires_grad=True)
     taps = torch.tensor([1.0, 3, 3, 1]) / 8
@@ -237,9 +217,8 @@ def test_doubling(benchmark, folded):
     def other():
         if not folded:
             return F.conv2d(F.interpolate(x, scale_factor=2, mode='bilinear'), weight.flip(2, 3), padding=1)
-        six = F.conv2d(
-            F.pad(weight.flatten(0, 1)[:, None], [3] * 4), (taps[:, None] * taps)[None, None]
-        ).view(16, 32, 6, 6)
+        padded = F.pad(weight.flatten(0, 1)[:, None], [3] * 4)
+        six = F.conv2d(padded, (taps[:, None] * taps)[None, None]).view(16, 32, 6, 6)
         return F.conv_transpose2d(x, 4 * six.transpose(0, 1), stride=2, padding=2)
 
     def run(function):
@@ -248,20 +227,20 @@ def test_doubling(benchmark, folded):
 
     compare(
         benchmark,
-        lambda: run(lambda: stylegan2_networks.convolve(x, weight, up=True)),
+        lambda: run(lambda: stylegan2_layers.convolve(x, weight, up=True)),
         lambda: run(other),
-        label=f'doubling against {"a folded kernel" if folded else "interpolation first"}',
+        label=f'upsampling against {"a folded kernel" if folded else "interpolation first"}',
     )
 
 
 def test_sampling(benchmark, cohort):
-    """Painting 100 images against reference operators in float32."""
-    painter, plain = stylegan2_networks.Generator(**NETWORK).eval(), PlainPainter(**NETWORK).eval()
+    """100 images against reference operators in float32."""
+    generator, plain = Generator(**NETWORK).eval(), PlainGenerator(**NETWORK).eval()
     z, y = torch.randn(100, 64), torch.zeros(100, dtype=torch.long)
 
     @torch.inference_mode()
     def fast():
         with autocast():
-            painter(z, y)
+            generator(z, y)
 
-    compare(benchmark, fast, torch.inference_mode()(lambda: plain(z, y)), label='painting 100 images')
+    compare(benchmark, fast, torch.inference_mode()(lambda: plain(z, y)), label='sampling 100 images')

@@ -11,7 +11,7 @@ from PIL import Image
 from genmix.classifier.training import affine_warp, train
 from genmix.classifier.vgg import Classifier
 from genmix.data.phantom import plan
-from genmix.generators.gan.dcgan import UpsampleConv
+from genmix.generators.gan.dcgan_networks import UpsampleConv
 from genmix.mixing.arms import arms_for
 from genmix.mixing.batches import Batches, MixingConfig, Pool
 

@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import blobs
+from test_arms import configured
 from torchvision.models import vgg, vgg16_bn
 
-from genmix.classifier import vgg as vgg_module
-from genmix.classifier.training import SoftLabelBatches, affine_warp, predict, resized, train
-from genmix.classifier.vgg import Classifier
-from genmix.mixing.arms import Arm, arms_for
-from genmix.mixing.batches import Batches, MixingConfig, Pool
+from genmix.classifier.config import TrainingConfig
+from genmix.classifier.training import SoftLabelBatches, fit_classifier, predict
+from genmix.classifier.vgg import Classifier, load_imagenet
+from genmix.data.augmentation import affine_warp, resized
+from genmix.mixing import rules
+from genmix.mixing.arms import arms_for
+from genmix.mixing.batches import Pool
 
 
 def test_full_width_has_torchvisions_layout():
@@ -29,7 +32,7 @@ def test_imagenet_weights_see_gray_as_colour(monkeypatch):
     torch.manual_seed(0)
     theirs = vgg16_bn(weights=None).eval()
     monkeypatch.setattr(vgg.VGG16_BN_Weights, 'get_state_dict', lambda self, **kw: dict(theirs.state_dict()))
-    ours = vgg_module.load_imagenet(Classifier(3, 1.0, 32, mean=0.0, std=1 / 255, bf16=False)).eval()
+    ours = load_imagenet(Classifier(3, 1.0, 32, mean=0.0, std=1 / 255, bf16=False)).eval()
     x = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
         assert torch.allclose(ours.net.features(x), theirs.features(x.expand(-1, 3, -1, -1)), atol=1e-4)
@@ -69,16 +72,19 @@ def test_resizing_averages_down_and_interpolates_up():
     assert len(resized(x, 8).unique()) > 16
 
 
-def test_batches_augment_first_and_mix_then():
-    cohort = blobs((6, 6), 32)
-    pool = Pool(cohort.images, cohort.labels, 2)
+def one_batch(pool, *mask):
+    """(x, y) of three images, the second and third mixed, as SoftLabelBatches hands them to the network."""
     callback = SoftLabelBatches(pool, classical=False, size=32, seed=0)
-    learn = type('L', (), {'xb': None, 'yb': None})()
-    learn.xb, learn.yb = (torch.tensor([0, 1, 2]), torch.tensor([0, 7, 8])), (torch.tensor([1.0, 0.25, 0.5]),)
-    callback.learn = learn
+    learn = callback.learn = type('L', (), {'xb': None, 'yb': None})()
+    rows, lam = (torch.tensor([0, 1, 2]), torch.tensor([0, 7, 8])), torch.tensor([1.0, 0.25, 0.5])
+    learn.xb, learn.yb = (rows, (lam,)) if not mask else ((*rows, lam), mask)
     callback.before_batch()
-    (x,), (y,) = learn.xb, learn.yb
-    images = pool.images.float()
+    return learn.xb[0], learn.yb[0]
+
+
+def test_batches_augment_first_and_mix_then():
+    pool = Pool(blobs((6, 6), 32))
+    (x, y), images = one_batch(pool), pool.images.float()
     assert (
         torch.allclose(x[0], images[0])
         and torch.allclose(x[1], 0.25 * images[1] + 0.75 * images[7])
@@ -87,22 +93,40 @@ def test_batches_augment_first_and_mix_then():
     assert y.tolist() == [[1, 0], [0.25, 0.75], [0.5, 0.5]]
 
 
+def test_a_mask_of_the_rule_reaches_the_pixels():
+    pool, mask = Pool(blobs((6, 6), 64)), torch.ones(3, 64, 64)
+    mask[2, :, 32:] = 0
+    (x, y), images = one_batch(pool, mask), resized(pool.images.float(), 32)
+    assert torch.equal(x[2, :, :, :16], images[2, :, :, :16]) and torch.equal(
+        x[2, :, :, 16:], images[8, :, :, 16:]
+    )
+    assert y.tolist() == [[1, 0], [0.25, 0.75], [0.5, 0.5]]
+
+
+def test_training_batches_are_mixed_by_apply(monkeypatch):
+    pool = Pool(blobs((6, 6), 32))
+    monkeypatch.setattr(rules, 'blend', lambda a, b, weight: a)
+    x, y = one_batch(pool)
+    assert torch.equal(x[1], pool.images[1].float()) and y.tolist() == [[1, 0]] * 3
+
+
 def test_learns_what_is_easy_and_repeats_itself():
     cohort, other = blobs((20, 20, 20)), blobs((20, 20, 20), seed=1)
-    pool = Pool(cohort.images, cohort.labels, 3)
-    results, arm = [], arms_for()['mixup']
+    arm, (batches, known) = arms_for()['mixup'], configured()
+    config = TrainingConfig(steps=100, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
+    results = []
     for _ in range(2):
         torch.manual_seed(0)
         model = Classifier(3, 0.125, 32)
-        loss = train(arm, pool, Batches(arm, pool, MixingConfig(), 100, 16, 0), model, seed=0)
-        results.append(predict(model, other.images))
+        loss = fit_classifier(model, arm, Pool(cohort), config, 0, batches, known['mixup'])
+        results.append(predict(model, other.images, 32))
     assert np.array_equal(*results)
     assert loss[-10:].mean() < loss[:10].mean() and (results[0].argmax(1) == other.labels).mean() > 0.8
     assert np.allclose(results[0].sum(1), 1, atol=1e-5)
 
 
 def test_features_have_the_hidden_width():
-    assert predict(Classifier(3, 0.125, 32), blobs((3, 3)).images, of='features').shape == (6, 512)
+    assert predict(Classifier(3, 0.125, 32), blobs((3, 3)).images, 32, of='features').shape == (6, 512)
 
 
 def test_a_single_image_batch_predicts():
@@ -116,10 +140,9 @@ def test_input_size(size):
 
 def test_plain_arm_is_not_augmented():
     cohort = blobs((4, 4))
-    pool = Pool(cohort.images, cohort.labels, 2)
+    pool = Pool(cohort)
     rows = torch.arange(4)
     assert torch.equal(
-        SoftLabelBatches(pool, Arm('none', classical=False).classical, 32, 0).images(rows),
-        pool.images[rows].float(),
+        SoftLabelBatches(pool, arms_for()['none'].classical, 32, 0).images(rows), pool.images[rows].float()
     )
     assert not torch.equal(SoftLabelBatches(pool, True, 32, 0).images(rows), pool.images[rows].float())

@@ -3,35 +3,46 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import config_of
+from test_arms import configured
 from test_generators import Toy
 
 from genmix import StudyError
+from genmix.classifier.config import Regime
 from genmix.classifier.training import predict
-from genmix.classifier.trials import Regime, Trial, load_classifier, run_all
+from genmix.classifier.trials import Trial, load_classifier, run_all
 from genmix.data import build
 from genmix.generators import synthetic
 from genmix.mixing import dataset
-from genmix.mixing.arms import arms_for
-from genmix.mixing.batches import MixingConfig
+from genmix.mixing.arms import arms_for, load_arms
 
-REGIME = Regime(steps=3, batch_size=8, vgg_width=0.0625)
+REGIME = Regime(
+    steps=3, batch_size=8, lr=2e-3, weight_decay=0.02, input_size=32, vgg_width=0.0625, weights=''
+)
 
 
 @pytest.fixture
 def ready(study):
     """A run with a cohort, a population, the toy's synthetic set and its GenMix set."""
-    build.make_cohort(study, lesions=(30, 12, 18), patients=30, image_size=32)
+    config = config_of(build.CohortConfig, '01_data', image_size=32, train_fraction=1.0)
+    build.make_cohort(study, config, lesions=(30, 12, 18), patients=30)
     build.population(study, (10, 5, 10))
     train = build.part(study)
-    dataset.make_set(
-        study, train, synthetic.synthetic_set(study, Toy, train, 6), 40, 0.4, 'balanced', 'either'
-    )
+    toy = synthetic.synthetic_set(study, Toy, train, 6, Toy.Config())
+    dataset.make_set(study, train, toy, 40, configured()[1]['genmix'])
     return study
 
 
-def some(*names, seeds=1, regime=REGIME, mixture=MixingConfig()):
+def some(*names, seeds=1, regime=REGIME, **changes):
+    """Trials of arms by name; `changes` of what test_arms.configured gives."""
+    batches, rules = configured(**changes)
+    arms = arms_for(['toy'], batches.mixed_share)
     return [
-        Trial(arms_for(['toy'])[name], seed, 0, regime, mixture) for name in names for seed in range(seeds)
+        Trial(
+            arm=arm, seed=seed, regime=regime, batches=batches, rule=vars(rules[arm.rule]) if arm.rule else {}
+        )
+        for arm in map(arms.get, names)
+        for seed in range(seeds)
     ]
 
 
@@ -41,6 +52,9 @@ def stamps(study):
 
 def test_a_toy_generator_runs_through_every_arm(ready):
     run_all(ready, some(*arms_for(['toy'])), workers=1)
+    assert load_arms(ready) == arms_for(['toy'])
+    about = json.loads((ready.folder / 'predictions' / 'genmix-toy-s0-f0.json').read_text())
+    assert (about['arm'], about['seed'], about['fold']) == ('genmix-toy', 0, 0)
     table = pd.read_csv(ready.folder / 'predictions' / 'genmix-toy-s0-f0.csv.gz')
     assert list(table.columns) == [
         'id',
@@ -70,20 +84,34 @@ def test_only_what_changed_runs_again(ready):
     run_all(ready, wanted, workers=1)
     assert {n for n, t in stamps(ready).items() if before[n] != t} == {'toy-s1-f0.csv.gz'}
     before = stamps(ready)
-    run_all(
-        ready, some('classical', 'toy', 'genmix-toy', seeds=2, mixture=MixingConfig(tail=0.5)), workers=1
-    )  # classical does not mix
-    assert {n for n, t in stamps(ready).items() if before[n] == t} == {
-        'classical-s0-f0.csv.gz',
-        'classical-s1-f0.csv.gz',
+    run_all(ready, some('classical', 'toy', 'genmix-toy', seeds=2, mixup_off=0.5), workers=1)
+    assert {n for n, t in stamps(ready).items() if before[n] != t} == {
+        'genmix-toy-s0-f0.csv.gz',
+        'genmix-toy-s1-f0.csv.gz',
     }
+
+
+def test_an_arm_that_does_not_mix_knows_no_alpha(ready):
+    """Keys follow what an arm uses: alpha reaches the mixing arms, the balance of synthetic images their arms."""
+    names = list(arms_for(['toy']))
+
+    def keys(**changes):
+        return {t.arm.name: t.key(ready) for t in some(*names, mix='online', **changes)}
+
+    before = keys()
+    moved = {name for name, key in keys(alpha=0.9).items() if key != before[name]}
+    assert moved == {'mixup', 'oversample-mixup', 'mixup-toy', 'genmix-toy'}
+    moved = {name for name, key in keys(pairing='any').items() if key != before[name]}
+    assert moved == {'genmix-toy'}
+    moved = {name for name, key in keys(synthetic_balance='natural').items() if key != before[name]}
+    assert moved >= {'toy', 'mixup-toy', 'genmix-toy'} and not moved & {'none', 'classical', 'oversample'}
 
 
 def test_a_new_synthetic_set_runs_its_arms_again(ready):
     wanted = some('classical', 'toy')
     run_all(ready, wanted, workers=1)
     before = stamps(ready)
-    synthetic.synthetic_set(ready, Toy, build.part(ready), 7)
+    synthetic.synthetic_set(ready, Toy, build.part(ready), 7, Toy.Config())
     run_all(ready, wanted, workers=1)
     assert {n for n, t in stamps(ready).items() if before[n] != t} == {'toy-s0-f0.csv.gz'}
 
@@ -128,15 +156,15 @@ def test_a_set_from_another_split_is_refused(ready):
 
 def test_mixing_that_07_did_not_do_is_refused(ready):
     with pytest.raises(StudyError, match='08 asks for alpha=0.9'):
-        run_all(ready, some('genmix-toy', mixture=MixingConfig(alpha=0.9)), workers=1)
+        run_all(ready, some('genmix-toy', alpha=0.9), workers=1)
 
 
-def test_half_a_trial_does_not_stand(ready):
+def test_half_a_trial_is_not_cached(ready):
     """Killed between the predictions and their key: the trial runs again."""
     (trial,) = some('none')
     run_all(ready, [trial], workers=1)
-    assert trial.stands(ready)
+    assert trial.is_cached(ready)
     trial.about(ready).unlink()
-    assert not trial.stands(ready)
+    assert not trial.is_cached(ready)
     trial.about(ready).write_text(json.dumps({'key': 'old'}))
-    assert not trial.stands(ready)
+    assert not trial.is_cached(ready)

@@ -6,17 +6,15 @@ import zipfile
 
 import numpy as np
 import pytest
-
-medmnist_package = pytest.importorskip('medmnist')
-
-from conftest import SHARED
-from test_checks import pictures
+from conftest import SHARED, config_of
+from test_duplicates import pictures
 
 from genmix import StudyError
-from genmix.data import build, checks
+from genmix.data import build, duplicates
 from genmix.data.readers import medmnist
 from genmix.data.splits import official_splits
 
+medmnist_package = pytest.importorskip('medmnist')
 REAL = SHARED / 'medmnist'
 needs_real = pytest.mark.skipif(
     not REAL.is_dir(), reason="the developers' MedMNIST files are not on this machine"
@@ -37,6 +35,11 @@ def arrays(counts=(24, 6, 10), size=28, seed=0, colour=False):
     }
 
 
+def config(**changes):
+    values = {'dataset': 'medmnist', 'image_size': 32, 'train_fraction': 1.0} | changes
+    return config_of(build.CohortConfig, '01_data', **values)
+
+
 @pytest.fixture
 def npz(tmp_path):
     np.savez(tmp_path / 'breastmnist.npz', **arrays())
@@ -46,84 +49,55 @@ def npz(tmp_path):
 def test_28_pixels_are_bordered_not_stretched(npz, monkeypatch):
     monkeypatch.setattr(medmnist, 'CHUNK', 7 * 28 * 28)  # read in pieces, as large sets are
     cohort, notes = medmnist.load(npz, 32)
-    assert (
-        len(cohort) == 40
-        and cohort.class_names == ('malignant', 'normal, benign')
-        and cohort.images.shape[1:] == (32, 32)
-    )
+    assert len(cohort) == 40 and cohort.class_names == ('malignant', 'normal, benign')
+    assert cohort.images.shape[1:] == (32, 32)
     stored = np.load(npz)['train_images']
     assert np.array_equal(cohort.images[:24, 2:30, 2:30], stored)
-    assert np.array_equal(cohort.images[:24, 0, 2:30], stored[:, 0]) and np.array_equal(
-        cohort.images[:24, 5, 31], stored[:, 3, 27]
-    )
+    assert np.array_equal(cohort.images[:24, 0, 2:30], stored[:, 0])
+    assert np.array_equal(cohort.images[:24, 5, 31], stored[:, 3, 27])
     assert medmnist.load(npz, 64)[0].images.shape[1:] == (64, 64)
-    assert [n[3] for n in notes[:2]] == [
-        'not verified',
-        'look',
-    ]  # neither the published bytes nor the published counts
+    # neither the published bytes nor the published counts
+    assert [n[3] for n in notes[:2]] == ['not verified', 'look']
 
 
 def test_colour_becomes_gray(tmp_path):
     np.savez(tmp_path / 'dermamnist_64.npz', **arrays(size=64, colour=True))
     cohort, _ = medmnist.load(tmp_path, 64, 'dermamnist', 64)
-    assert (
-        np.array_equal(cohort.images[:24], np.load(tmp_path / 'dermamnist_64.npz')['train_images'][..., 0])
-        and len(cohort.class_names) == 7
-    )
+    stored = np.load(tmp_path / 'dermamnist_64.npz')['train_images']
+    assert np.array_equal(cohort.images[:24], stored[..., 0]) and len(cohort.class_names) == 7
 
 
 def test_the_official_split_parts_no_copies(tmp_path):
     planted = arrays()
-    planted['train_images'][3], planted['train_labels'][3] = (
-        planted['test_images'][1],
-        planted['test_labels'][1],
-    )
+    for what in ('images', 'labels'):
+        planted[f'train_{what}'][3] = planted[f'test_{what}'][1]
     np.savez(tmp_path / 'breastmnist.npz', **planted)
     cohort, notes = medmnist.load(tmp_path / 'breastmnist.npz', 32)
     splits = official_splits(cohort)
     part = cohort.extra.official
     assert (splits.fold0[part == 'test'] == 'test').all() and (splits.fold0[part == 'val'] == 'unused').all()
-    assert (
-        splits.fold0[part == 'train'].value_counts().to_dict() == {'train': 23, 'unused': 1}
-        and splits.fold0[3] == 'unused'
-    )
-    assert notes[-1][1:3] == (1, 30)
+    assert splits.fold0[part == 'train'].value_counts().to_dict() == {'train': 23, 'unused': 1}
+    assert splits.fold0[3] == 'unused' and notes[-1][1:4] == (1, 30, 'fixed')
     few, some = (official_splits(cohort, f) for f in (0.3, 0.6))
-    assert (
-        set(few.id[few.fold0 == 'train'])
-        < set(some.id[some.fold0 == 'train'])
-        < set(splits.id[splits.fold0 == 'train'])
-    )
+    trained = [set(rows.id[rows.fold0 == 'train']) for rows in (few, some, splits)]
+    assert trained[0] < trained[1] < trained[2]
     with pytest.raises(StudyError, match='"malignant" is missing from the official'):
         official_splits(cohort[(cohort.labels == 1) | (part == 'val').to_numpy()])
 
 
 def test_through_make_cohort(study, npz):
-    cohort, splits = build.make_cohort(
-        study,
-        'medmnist',
-        str(npz),
-        image_size=32,
-        medmnist_flag='',
-        medmnist_size=28,
-        download=False,
-        fov_times=2.0,
-    )
-    assert (
-        splits.fold0.value_counts().to_dict() == {'train': 24, 'test': 10, 'unused': 6}
-        and 'cluster-0001' in cohort.patients
-    )
-    dealt = build.make_cohort(study, 'medmnist', str(npz), image_size=32, folds=2)[1]
-    assert {'fold0', 'fold1'} <= set(dealt) and set(dealt.fold0) == {'train', 'test'}
+    reading = {'data_dir': str(npz), 'medmnist_flag': '', 'medmnist_size': 28, 'download': False}
+    cohort, splits = build.make_cohort(study, config(), **reading, fov_times=2.0)
+    assert splits.fold0.value_counts().to_dict() == {'train': 24, 'test': 10, 'unused': 6}
+    assert 'cluster-0001' in cohort.patients
+    anew = build.make_cohort(study, config(folds=2), data_dir=str(npz))[1]
+    assert {'fold0', 'fold1'} <= set(anew) and set(anew.fold0) == {'train', 'test'}
 
 
 def test_checksum_and_counts_of_the_published_file(npz, monkeypatch):
-    monkeypatch.setitem(
-        medmnist_package.info.INFO['breastmnist'], 'MD5', hashlib.md5(npz.read_bytes()).hexdigest()
-    )
-    monkeypatch.setitem(
-        medmnist_package.info.INFO['breastmnist'], 'n_samples', {'train': 24, 'val': 6, 'test': 10}
-    )
+    about = medmnist_package.info.INFO['breastmnist']
+    monkeypatch.setitem(about, 'MD5', hashlib.md5(npz.read_bytes()).hexdigest())
+    monkeypatch.setitem(about, 'n_samples', {'train': 24, 'val': 6, 'test': 10})
     assert [n[3] for n in medmnist.load(npz, 32)[1][:2]] == ['ok', 'ok']
 
 
@@ -137,11 +111,8 @@ def test_nothing_is_fetched_unless_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(medmnist_package, 'BreastMNIST', fetch)
     with pytest.raises(StudyError, match='download=True'):
         medmnist.load(tmp_path, 32, 'breastmnist')
-    assert (
-        not calls
-        and len(medmnist.load(tmp_path, 32, 'breastmnist', download=True)[0]) == 40
-        and calls == [28]
-    )
+    assert not calls
+    assert len(medmnist.load(tmp_path, 32, 'breastmnist', download=True)[0]) == 40 and calls == [28]
     medmnist.load(tmp_path, 32, 'breastmnist', download=True)
     assert calls == [28]
 
@@ -157,7 +128,7 @@ def test_nothing_is_fetched_unless_asked(tmp_path, monkeypatch):
     'flag, options, says',
     [
         ('', {}, 'needs medmnist_flag'),
-        ('chestmnist', {}, 'several labels an image'),
+        ('chestmnist', {}, 'several labels per image'),
         ('organmnist3d', {}, 'no 2D set'),
         ('brestmnist', {}, 'no 2D set'),
         ('breastmnist', {'size': 32}, 'medmnist_size is 32'),
@@ -206,9 +177,8 @@ def test_a_header_that_claims_too_much(npz):
         for name, value in content.items():
             member = io.BytesIO()
             if name == 'train_images':
-                np.lib.format.write_array_header_1_0(
-                    member, {'descr': '|u1', 'fortran_order': False, 'shape': (10**12, 28, 28)}
-                )
+                claim = {'descr': '|u1', 'fortran_order': False, 'shape': (10**12, 28, 28)}
+                np.lib.format.write_array_header_1_0(member, claim)
             else:
                 np.save(member, value)
             file.writestr(f'{name}.npy', member.getvalue())
@@ -217,7 +187,7 @@ def test_a_header_that_claims_too_much(npz):
 
 
 def test_large_sets_are_not_called_clean(npz, monkeypatch):
-    monkeypatch.setattr(checks, 'MANY', 5)
+    monkeypatch.setattr(duplicates, 'MANY', 5)
     note = medmnist.load(npz, 32)[1][-1]
     assert note[3] == 'not verified' and 'only exact copies' in note[4]
 
@@ -227,30 +197,25 @@ def test_the_packages_own_folder_is_part_of_the_key(study, tmp_path, monkeypatch
     (tmp_path / '.medmnist').mkdir()
     for counts in ((24, 6, 10), (24, 6, 12)):
         np.savez(tmp_path / '.medmnist/breastmnist.npz', **arrays(counts))
-        assert len(
-            build.make_cohort(study, 'medmnist', image_size=32, medmnist_flag='breastmnist')[0]
-        ) == sum(counts)
+        cohort, _ = build.make_cohort(study, config(), medmnist_flag='breastmnist')
+        assert len(cohort) == sum(counts)
 
 
 @needs_real
 def test_the_shared_sets(study):
-    """What the audit finds in BreastMNIST: frames that follow each other, over the border of the official split too, one of them under both classes."""
-    cohort, splits = build.make_cohort(
-        study, 'medmnist', str(REAL), image_size=64, medmnist_flag='breastmnist'
-    )
+    """What the checks find in BreastMNIST: frames that follow each other, one of them under both classes.
+
+    Some of them follow each other across the border of the official split.
+    """
+    reading = {'data_dir': str(REAL), 'medmnist_flag': 'breastmnist'}
+    cohort, splits = build.make_cohort(study, config(image_size=64), **reading)
     found, flagged = build.check_tables(study)
     count = found.set_index('check')['count']
-    assert (
-        count['official counts'] == '780'
-        and count['redundant exact copies'] == '1'
-        and count['copies with conflicting classes'] == '2'
-    )
-    assert len(cohort) == 778 and sorted(
-        flagged.id[flagged.check == 'copies with conflicting classes'].str[:5]
-    ) == ['test-', 'train']
+    assert count['official counts'] == '780' and count['redundant exact copies'] == '1'
+    assert count['copies with conflicting classes'] == '2' and len(cohort) == 778
+    conflicting = flagged.id[flagged.check == 'copies with conflicting classes']
+    assert sorted(conflicting.str[:5]) == ['test-', 'train']
     assert 60 <= int(count['images outside the official test part that nearly copy a test image']) <= 110
     assert not set(cohort.patients[splits.fold0 == 'train']) & set(cohort.patients[splits.fold0 == 'test'])
-    assert medmnist.load(REAL / 'pneumoniamnist.npz', 32)[0].counts.to_dict() == {
-        'normal': 1583,
-        'pneumonia': 4273,
-    }
+    counts = medmnist.load(REAL / 'pneumoniamnist.npz', 32)[0].counts
+    assert counts.to_dict() == {'normal': 1583, 'pneumonia': 4273}

@@ -4,22 +4,23 @@ import numpy as np
 import pytest
 
 from genmix import StudyError
-from genmix.data.phantom import plan as plan_module
-from genmix.data.phantom import render
+from genmix.data.images import windowed
+from genmix.data.phantom import plan as phantom
+from genmix.data.phantom import scanner
 
 CYST, HEMANGIOMA, METASTASIS = range(3)
 
 
 @pytest.fixture(scope='module')
 def cohort():
-    return plan_module.draw(image_size=32)
+    return phantom.draw(image_size=32)
 
 
 @pytest.fixture(scope='module')
 def lesions():
     """A plan rich in every subtype, and its noise-free patches."""
-    rows = plan_module.plan('dev', (120, 160, 200), seed=5)
-    return rows, plan_module.render_hu(rows, 64, seed=1, noise=False)
+    rows = phantom.plan('dev', (120, 160, 200), seed=5)
+    return rows, phantom.render_hu(rows, 64, seed=1, noise=False)
 
 
 def radius_maps(rows, size):
@@ -37,7 +38,7 @@ def mean_within(hu, rows, pick, inner, outer):
 
 # ---- who is drawn
 def test_the_cohort_has_the_published_counts(cohort):
-    assert tuple(cohort.counts) == (676, 130, 484) and cohort.class_names == plan_module.CLASS_NAMES
+    assert tuple(cohort.counts) == (676, 130, 484) and cohort.class_names == phantom.CLASS_NAMES
     assert len(np.unique(cohort.patients)) == 502
     assert cohort.images.dtype == np.uint8 and cohort.images.shape == (1290, 32, 32)
 
@@ -57,31 +58,31 @@ def test_a_patient_mostly_has_one_kind_of_lesion(cohort):
 
 def test_subtypes_come_in_their_shares(cohort):
     shares = cohort.manifest[cohort.labels == METASTASIS].subtype.value_counts(normalize=True)
-    for name, share in plan_module.SUBTYPES['metastasis'].items():
+    for name, share in phantom.SUBTYPES['metastasis'].items():
         assert abs(shares[name] - share) < 0.07
-    assert set(cohort.extra.subtype) == set(plan_module.LOOKS.index)
+    assert set(cohort.extra.subtype) == set(phantom.LOOKS.index)
 
 
 def test_patients_default_to_the_published_proportion():
-    plan = plan_module.plan('test', (300, 60, 216))
+    plan = phantom.plan('test', (300, 60, 216))
     assert plan.patient.nunique() == round(576 * 502 / 1290)
 
 
 @pytest.mark.parametrize('n_patients', [1, 7, 60])
 def test_every_patient_has_a_lesion(n_patients):
-    plan = plan_module.plan('dev', (31, 6, 23), n_patients)
+    plan = phantom.plan('dev', (31, 6, 23), n_patients)
     assert plan.patient.nunique() == n_patients and len(plan) == 60
 
 
 @pytest.mark.parametrize('counts', [(20, 0, 5), (0, 7, 0), (0, 0, 1)])
 def test_tiny_cohorts_and_missing_classes(counts):
-    cohort = plan_module.draw('oracle', counts, image_size=32)
+    cohort = phantom.draw('oracle', counts, image_size=32)
     assert tuple(cohort.counts) == counts and cohort.images.std() > 5
 
 
 @pytest.mark.parametrize('size', [32, 48, 128])
 def test_image_size_changes_the_sampling_only(size):
-    usual, other = (plan_module.draw('dev', (6, 4, 6), image_size=s) for s in (64, size))
+    usual, other = (phantom.draw('dev', (6, 4, 6), image_size=s) for s in (64, size))
     assert other.images.shape == (16, size, size)
     fixed = ['id', 'patient', 'label', 'diameter_mm', 'subtype', 'slice_mm']
     assert usual.manifest[fixed].equals(other.manifest[fixed])
@@ -89,24 +90,24 @@ def test_image_size_changes_the_sampling_only(size):
 
 
 def test_image_size_keeps_the_shapes():
-    rows = plan_module.plan('dev', (8, 4, 8))
-    fine, coarse = (plan_module.render_hu(rows, size, noise=False) for size in (64, 32))
+    rows = phantom.plan('dev', (8, 4, 8))
+    fine, coarse = (phantom.render_hu(rows, size, noise=False) for size in (64, 32))
     pooled = fine.reshape(20, 32, 2, 32, 2).mean((2, 4))
     assert all(np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.98 for a, b in zip(pooled, coarse))
 
 
 # ---- it repeats, and populations stay apart
 def test_same_arguments_same_bytes():
-    one, two = (plan_module.draw('dev', (40, 20, 40), seed=3) for _ in range(2))
+    one, two = (phantom.draw('dev', (40, 20, 40), seed=3) for _ in range(2))
     assert one.content_hash == two.content_hash and one.manifest.equals(two.manifest)
 
 
 @pytest.mark.parametrize('other', [dict(population='test'), dict(population='oracle'), dict(seed=1)])
 def test_populations_and_seeds_share_nothing(other):
-    one = plan_module.draw('dev', (20, 10, 20))
-    two = plan_module.draw(**{'population': 'dev', 'counts': (20, 10, 20), **other})
+    one = phantom.draw('dev', (20, 10, 20))
+    two = phantom.draw(**{'population': 'dev', 'counts': (20, 10, 20), **other})
     assert not set(one.ids) & set(two.ids) and not set(one.patients) & set(two.patients)
-    low, high = plan_module.DIAMETER_LIMITS
+    low, high = phantom.DIAMETER_LIMITS
     size = [
         set(c.extra.diameter_mm[c.extra.diameter_mm.between(low, high, inclusive='neither')])
         for c in (one, two)
@@ -129,9 +130,9 @@ def test_populations_and_seeds_share_nothing(other):
         (dict(counts=(2, 2, 2), image_size=8), 'image_size'),
     ],
 )
-def test_errors_name_the_mend(wrong, says):
+def test_errors_name_the_fix(wrong, says):
     with pytest.raises(StudyError, match=says):
-        plan_module.draw(**wrong)
+        phantom.draw(**wrong)
 
 
 # ---- physics
@@ -177,7 +178,7 @@ def test_hemangioma_nodules_are_peripheral_and_blood_bright(lesions):
 def test_flash_filled_hemangiomas_are_small_and_above_the_liver(lesions):
     rows, hu = lesions
     pick = (rows.subtype == 'flash').to_numpy()
-    assert (rows.diameter_mm[pick] < plan_module.FLASH_BELOW_MM).all()
+    assert (rows.diameter_mm[pick] < phantom.FLASH_BELOW_MM).all()
     assert (mean_within(hu, rows, pick, 0, 0.6) > rows.liver[pick] + 5).mean() > 0.9
 
 
@@ -200,7 +201,7 @@ def test_target_metastases_have_a_rim_brighter_than_their_core(lesions):
 def test_all_lesions_but_flash_are_darker_than_the_liver(lesions):
     rows, _ = lesions
     gap = (rows.liver - rows.core) * np.where(rows.subtype == 'flash', -1, 1)
-    assert gap.min() > plan_module.LEAST_HU - 1e-9 and set(rows.subtype) == set(plan_module.LOOKS.index)
+    assert gap.min() > phantom.LEAST_HU - 1e-9 and set(rows.subtype) == set(phantom.LOOKS.index)
 
 
 def test_metastases_have_softer_margins_than_cysts(lesions):
@@ -210,7 +211,7 @@ def test_metastases_have_softer_margins_than_cysts(lesions):
 
 
 def test_low_kilovoltage_raises_iodine_only():
-    patients = plan_module._patients(4000, np.random.default_rng(0))
+    patients = phantom._patients(4000, np.random.default_rng(0))
     gain = np.log(patients.blood_gain)
     assert gain.max() - gain.min() > np.log(1.5)  # two kVp and the dose
     assert np.corrcoef(patients.blood, patients.liver)[0, 1] > 0.5  # one injection enhances both
@@ -218,47 +219,36 @@ def test_low_kilovoltage_raises_iodine_only():
 
 
 def test_thick_slices_blur_small_lesions():
-    rows = plan_module.plan('dev', (60, 0, 0)).assign(diameter_mm=8.0, core=0.0, fov_mm=26.0)
-    thin, thick = (plan_module.render_hu(rows.assign(slice_mm=mm), 32, noise=False) for mm in (1.0, 7.0))
+    rows = phantom.plan('dev', (60, 0, 0)).assign(diameter_mm=8.0, core=0.0, fov_mm=26.0)
+    thin, thick = (phantom.render_hu(rows.assign(slice_mm=mm), 32, noise=False) for mm in (1.0, 7.0))
     pick = np.ones(60, bool)
     assert (mean_within(thick, rows, pick, 0, 0.5) - mean_within(thin, rows, pick, 0, 0.5)).mean() > 5
 
 
 # ---- the scanner
-def test_grain_has_the_noise_level_it_is_given():
-    n, ones = 40, np.ones((40, 1, 1))
-    noise = render.grain(
-        128,
-        0.6 * ones,
-        np.random.default_rng(0),
-        fwhm_mm=1.6 * ones,
-        noise_hu=12.0 * ones,
-        streak=0 * ones,
-        streak_angle=0 * ones,
-    )
-    assert noise.shape == (n, 128, 128) and abs(noise.std() - 12) < 0.5
+def noise_of(n, size, **scan):
+    """Noise (n, size, size) of pixels of 0.6 mm, without streaks."""
+    scan |= {'streak': 0, 'streak_angle': 0}
+    scan = {name: np.full((n, 1, 1), value) for name, value in scan.items()}
+    return scanner.correlated_noise(size, np.full((n, 1, 1), 0.6), np.random.default_rng(0), **scan)
 
 
-def test_grain_has_the_spectrum_of_filtered_back_projection():
-    ones = np.ones((60, 1, 1))
-    noise = render.grain(
-        64,
-        0.6 * ones,
-        np.random.default_rng(0),
-        fwhm_mm=1.4 * ones,
-        noise_hu=10.0 * ones,
-        streak=0 * ones,
-        streak_angle=0 * ones,
-    )
+def test_noise_has_the_level_it_is_given():
+    noise = noise_of(40, 128, fwhm_mm=1.6, noise_hu=12.0)
+    assert noise.shape == (40, 128, 128) and abs(noise.std() - 12) < 0.5
+
+
+def test_noise_has_the_spectrum_of_filtered_back_projection():
+    noise = noise_of(60, 64, fwhm_mm=1.4, noise_hu=10.0)
     power = (np.abs(np.fft.rfft2(noise)) ** 2).mean(0)
-    f = np.hypot(*render.frequencies(64, 0.6 * ones[:1]))[0]
+    f = np.hypot(*scanner.frequencies(64, np.full((1, 1, 1), 0.6)))[0]
     low, middle, high = (power[(f >= a) & (f < b)].mean() for a, b in ((0, 0.06), (0.2, 0.3), (0.6, 0.8)))
     assert low < 0.5 * middle and high < 0.2 * middle  # a ramp, cut off by the kernel
 
 
 def test_noise_of_a_patch_is_that_of_its_patient():
-    rows = plan_module.plan('dev', (80, 0, 0)).assign(fov_mm=26.0, diameter_mm=6.0)  # more than a chunk
-    noise = plan_module.render_hu(rows, 64) - plan_module.render_hu(rows, 64, noise=False)
+    rows = phantom.plan('dev', (80, 0, 0)).assign(fov_mm=26.0, diameter_mm=6.0)  # more than a chunk
+    noise = phantom.render_hu(rows, 64) - phantom.render_hu(rows, 64, noise=False)
     ratio = noise.std((1, 2)) / rows.noise_hu
     assert abs(ratio.mean() - 1) < 0.08 and ratio.between(0.75, 1.3).all()
 
@@ -267,13 +257,13 @@ def test_blur_keeps_the_mean_and_widens_a_point():
     ones = np.ones((1, 1, 1))
     point = np.zeros((1, 64, 64))
     point[0, 32, 32] = 1
-    seen = render.blurred(point, 0.5 * ones, 2.0 * ones)[0]
+    seen = scanner.blurred(point, 0.5 * ones, 2.0 * ones)[0]
     assert np.isclose(seen.sum(), 1)
     assert np.isclose(seen[32, 34] / seen[32, 32], 0.5, atol=0.01)  # half maximum 1 mm off the centre
 
 
 def test_window_at_known_hu():
-    level, width = plan_module.WINDOW
+    level, width = phantom.WINDOW
     hu = np.array([-1000, level - width / 2, level, level + width / 2, 3000])
-    assert plan_module.windowed(hu).tolist() == [0, 0, 128, 255, 255]
-    assert plan_module.windowed(hu).dtype == np.uint8
+    assert windowed(hu, level, width).tolist() == [0, 0, 128, 255, 255]
+    assert windowed(hu, level, width).dtype == np.uint8

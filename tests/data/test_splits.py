@@ -49,7 +49,7 @@ def test_no_patient_in_two_roles_and_every_class_on_both_sides(cohort, folds, fr
         try:
             splits = make_splits(cohort, folds=folds, train_fraction=fraction, seed=seed)
         except StudyError as error:
-            assert 'cannot be dealt' in str(error) or 'but folds is 3' in str(error)
+            assert 'cannot be split' in str(error) or 'but folds is 3' in str(error)
             return
     tested = [set(splits.patient[splits[f'fold{k}'] == 'test']) for k in range(folds)]
     assert sum(map(len, tested)) == len(set.union(*tested))
@@ -140,15 +140,15 @@ def test_a_class_rarer_than_the_parts_still_keeps_a_fifth_for_testing():
     assert sorted(splits.fold0[splits.label == 2]) == ['test', 'train']
 
 
-def test_small_sets_are_dealt_into_fewer_parts_with_a_warning():
-    with pytest.warns(UserWarning, match='dealt into 2'):
+def test_small_sets_are_split_into_fewer_parts_with_a_warning():
+    with pytest.warns(UserWarning, match='split into 2'):
         splits = make_splits(cohort_of([0, 0, 1, 1, 2, 2], list('abcdef')))
     assert splits.groupby('label').fold0.agg(sorted).tolist() == [['test', 'train']] * 3
 
 
-def test_patients_that_cannot_be_dealt_are_refused():
+def test_patients_that_cannot_be_split_are_refused():
     # each class has two patients, but of any two sides one holds both patients of some class
-    with pytest.raises(StudyError, match='cannot be dealt'):
+    with pytest.raises(StudyError, match='cannot be split'):
         make_splits(cohort_of([0, 1, 0, 2, 1, 2], list('aabbcc')))
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import blobs
+from conftest import blobs, config_of
 
 from genmix.data.cohort import Cohort
 from genmix.generators.gan import ada
@@ -16,33 +16,30 @@ def test_at_p_0_it_is_the_identity():
     assert torch.allclose(intensity(x, 0.0), x, atol=1e-6)
 
 
-def test_at_p_every_single_change_befalls_about_that_share():
+def test_at_p_each_change_applies_to_about_that_share():
     torch.manual_seed(0)
     x = torch.rand(1, 1, 16, 16).expand(2000, -1, -1, -1)
 
     def changed(y):
         return (y != x).flatten(1).any(1).float().mean().item()
 
-    unmoved = (
-        (1 - 0.3 * 0.5) * (1 - 0.3 * 0.75) * (1 - 0.3 * (1 - 0.25**2))
-    )  # a mirror is drawn in half, a turn in 3 of 4; 1 shift of 16 is none
+    # a flip is drawn in half, a rotation in 3 of 4; 1 shift of 16 is none
+    unmoved = (1 - 0.3 * 0.5) * (1 - 0.3 * 0.75) * (1 - 0.3 * (1 - 0.25**2))
     assert changed(blit(x, 0.3)) == pytest.approx(1 - unmoved, abs=0.03)
-    assert changed(geometry(x, 0.3)) == pytest.approx(1 - 0.7**4, abs=0.04)  # zoom, stretch, turn, shift
+    assert changed(geometry(x, 0.3)) == pytest.approx(1 - 0.7**4, abs=0.04)  # zoom, stretch, rotation, shift
 
 
 def test_blitting_only_moves_pixels():
     torch.manual_seed(0)
     one = torch.arange(64.0).reshape(1, 1, 8, 8)
     still = blit(one.expand(500, -1, -1, -1), 1.0, reach=0.0)
-    assert (
-        len({tuple(image.flatten().tolist()) for image in still}) == 8
-    )  # mirror and turns: the symmetries of the square
+    assert len({tuple(image.flatten().tolist()) for image in still}) == 8  # flips and rotations: D4
     assert torch.equal(still.flatten(1).sort()[0], one.flatten(1).expand(500, -1))
     moved = blit(one.expand(500, -1, -1, -1), 1.0, reach=0.25)
     assert set(moved.unique().tolist()) <= set(one.unique().tolist())
 
 
-def test_geometry_keeps_a_constant_and_the_middle_of_a_turned_disc():
+def test_geometry_keeps_a_constant_and_the_middle_of_a_rotated_disc():
     torch.manual_seed(0)
     assert torch.allclose(geometry(torch.full((50, 1, 16, 16), 0.3), 0.8), torch.tensor(0.3), atol=1e-6)
     y, x = np.mgrid[:33, :33] - 16
@@ -50,7 +47,7 @@ def test_geometry_keeps_a_constant_and_the_middle_of_a_turned_disc():
     assert (geometry(disc, 0.8)[:, 0, 14:19, 14:19].mean((1, 2)) > 0.5).float().mean() > 0.85
 
 
-def test_intensity_is_one_gain_and_one_offset_an_image_and_never_an_inversion():
+def test_intensity_is_one_gain_and_one_offset_per_image_and_never_an_inversion():
     torch.manual_seed(0)
     x = torch.randn(40, 1, 16, 16)
     for a, b in zip(x, intensity(x, 1.0)):
@@ -63,34 +60,34 @@ def test_gradients_reach_the_images():
     assert x.grad.abs().sum((1, 2, 3)).min() > 0
 
 
-def test_p_follows_the_critics_certainty():
+def test_p_follows_the_certainty_of_the_discriminator():
     control = Controller(target=0.6, images=1000, every=2)
     for _ in range(2):
-        control.watch(torch.tensor([1.0, 2, 3, 4]), 50)
+        control.update(torch.tensor([1.0, 2, 3, 4]), 50)
     assert control.r == 1 and control.p == pytest.approx(0.1)  # sure of all: 100 images of 1000 up
     for _ in range(2):
-        control.watch(torch.tensor([1.0, -2, 3, -4]), 25)
+        control.update(torch.tensor([1.0, -2, 3, -4]), 25)
     assert control.r == 0 and control.p == pytest.approx(0.05)
     for _ in range(100):
-        control.watch(torch.tensor([-1.0]), 50)
+        control.update(torch.tensor([-1.0]), 50)
     assert control.p == 0
     for _ in range(100):
-        control.watch(torch.tensor([1.0]), 50)
-    assert control.p == ada.P_MOST < 1
+        control.update(torch.tensor([1.0]), 50)
+    assert control.p == ada.P_MAX < 1
 
 
-def test_p_goes_on_where_it_stood():
-    a, b = Controller(every=4), Controller(every=4)
+def test_p_resumes_from_its_state():
+    a, b = Controller(0.6, 10000), Controller(0.6, 10000)
     for _ in range(6):
-        a.watch(torch.tensor([1.0]), 100)
+        a.update(torch.tensor([1.0]), 100)
     b.state = a.state
     for control in (a, b):
-        control.watch(torch.tensor([1.0]), 100), control.watch(torch.tensor([1.0]), 100)
+        control.update(torch.tensor([1.0]), 100), control.update(torch.tensor([1.0]), 100)
     assert a.state == b.state and a.p > 0
 
 
 def leaning(n=48, size=32):
-    """A cohort in which every image is dark above and bright below: a mirror image or a turn would show."""
+    """A cohort in which every image is dark above and bright below: a flip or a rotation would show."""
     rng = np.random.default_rng(0)
     ramp = (
         np.linspace(60, 190, size)[:, None]
@@ -103,25 +100,25 @@ def leaning(n=48, size=32):
     )
 
 
-def test_what_the_critic_sees_is_not_painted(tmp_path, monkeypatch):
-    """Half of all images are turned or mirrored before the critic sees them; the painter still paints them the right way up."""
-    monkeypatch.setattr(Controller, 'watch', lambda self, scores, n: setattr(self, 'p', 0.4))
+def test_augmentation_does_not_leak(tmp_path, monkeypatch):
+    """Half of what the discriminator sees is rotated or flipped; samples still have the right orientation."""
+    monkeypatch.setattr(Controller, 'update', lambda self, scores, n: setattr(self, 'p', 0.4))
     cohort = leaning()
-    model = StyleGAN.fit(
-        cohort, tmp_path, steps=250, batch_size=16, width=8, most=32, z_dim=8, w_dim=16, turns=False
-    )
+    small = {'batch_size': 16, 'width': 8, 'max_channels': 32, 'z_dim': 8, 'w_dim': 16}
+    config = config_of(StyleGAN, steps=250, d4_augmentation=False, **small)
+    model = StyleGAN.fit(cohort, tmp_path, config)
     images = np.concatenate([model.sample(k, 50, seed=k) for k in (0, 1)]).astype(float)
     upright = images[:, 22:].mean((1, 2)) - images[:, :10].mean((1, 2))
     sideways = images[:, :, 22:].mean((1, 2)) - images[:, :, :10].mean((1, 2))
     assert (upright > 40).mean() > 0.95 and np.abs(sideways).mean() < 0.3 * upright.mean()
     seen = augment(torch.from_numpy(cohort.images)[:, None] / 127.5 - 1, 0.4)[:, 0].numpy()
-    assert (
-        (seen[:, 22:].mean((1, 2)) - seen[:, :10].mean((1, 2))) < 0
-    ).mean() > 0.1  # of what the critic sees, many are not
+    upside_down = seen[:, 22:].mean((1, 2)) < seen[:, :10].mean((1, 2))
+    assert upside_down.mean() > 0.1  # much of what the discriminator sees
 
 
 def test_sampling_never_augments(tmp_path, monkeypatch):
-    model = StyleGAN.fit(blobs(), tmp_path, steps=1, batch_size=16, width=4, most=16, z_dim=8, w_dim=8)
+    small = {'batch_size': 16, 'width': 4, 'max_channels': 16, 'z_dim': 8, 'w_dim': 8}
+    model = StyleGAN.fit(blobs(), tmp_path, config_of(StyleGAN, steps=1, **small))
     monkeypatch.setattr(ada, 'augment', None)
-    monkeypatch.setattr('genmix.generators.style_training.augment', None)
+    monkeypatch.setattr('genmix.generators.gan.stylegan2_training.augment', None)
     assert model.sample(0, 3, seed=0).shape == (3, 32, 32)

@@ -3,18 +3,26 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import blobs
+from conftest import blobs, config_of
 
 from genmix import StudyError
-from genmix.generators.gan import stylegan2_networks
+from genmix.generators.gan import stylegan2, stylegan2_layers, stylegan2_training
+from genmix.generators.gan.checkpoint import load_checkpoint, save_checkpoint
+from genmix.generators.gan.config import GROUP
 from genmix.generators.gan.stylegan2 import StyleGAN
-from genmix.generators.gan.stylegan2_networks import GROUP, Discriminator, Generator
-from genmix.generators.gan.stylegan2_training import AdversarialTraining, Recipe, path_lengths, r1_penalty
-from genmix.generators.synthetic import generator_source
+from genmix.generators.gan.stylegan2_networks import Discriminator, Generator
+from genmix.generators.gan.stylegan2_training import StyleGANTraining, path_lengths
+from genmix.generators.gan.training import SNAPSHOTS, TrainingRecord
 from genmix.run.device import bf16_pays
+from genmix.run.imports import closure, module_file
 
-SMALL = {'width': 4, 'most': 16, 'z_dim': 8, 'w_dim': 8, 'batch_size': 16}
-NETWORK = {'n_classes': 3, 'size': 32, 'z_dim': 8, 'w_dim': 8, 'mapping_layers': 2, 'width': 4, 'most': 16}
+MAPPING = {'z_dim': 8, 'w_dim': 8}
+CHANNELS = {'width': 4, 'max_channels': 16}
+NETWORK = {'n_classes': 3, 'size': 32, 'mapping_layers': 2, **MAPPING, **CHANNELS}
+
+
+def small(**changes):
+    return config_of(StyleGAN, **{**MAPPING, **CHANNELS, 'batch_size': 16} | changes)
 
 
 def by_hand(x, weight, style, demodulate, up):
@@ -34,9 +42,7 @@ def by_hand(x, weight, style, demodulate, up):
     return torch.stack(out)
 
 
-@pytest.mark.parametrize(
-    'form', [stylegan2_networks.modulated_conv, stylegan2_networks.modulated_conv_grouped]
-)
+@pytest.mark.parametrize('form', [stylegan2_layers.modulated_conv, stylegan2_layers.modulated_conv_grouped])
 @pytest.mark.parametrize('demodulate', [True, False])
 @pytest.mark.parametrize('up', [True, False])
 def test_modulated_convolution_is_a_loop_over_images(form, demodulate, up):
@@ -48,33 +54,28 @@ def test_modulated_convolution_is_a_loop_over_images(form, demodulate, up):
 
 def test_demodulated_weights_have_unit_norm():
     weight, style = torch.randn(5, 6, 3, 3), torch.randn(4, 6)
-    own = (
-        weight[None]
-        * style[:, None, :, None, None]
-        * stylegan2_networks.demodulation(weight, style)[:, :, None, None, None]
-    )
+    factors = stylegan2_layers.demodulation(weight, style)
+    own = weight[None] * style[:, None, :, None, None] * factors[:, :, None, None, None]
     assert torch.allclose(own.square().sum((2, 3, 4)), torch.ones(4, 5), atol=1e-5)
 
 
 def test_demodulated_output_has_unit_variance():
-    y = stylegan2_networks.modulated_conv(
-        torch.randn(8, 16, 32, 32), torch.randn(12, 16, 3, 3), 5 * torch.rand(8, 16)
-    )
+    x, weight, style = torch.randn(8, 16, 32, 32), torch.randn(12, 16, 3, 3), 5 * torch.rand(8, 16)
+    y = stylegan2_layers.modulated_conv(x, weight, style)
     assert y[:, :, 2:-2, 2:-2].var().item() == pytest.approx(1, abs=0.05)
 
 
 def test_image_weights_of_the_gray_layer_are_a_modulated_convolution():
-    layer, x, w = stylegan2_networks.ToGray(6, 4), torch.randn(3, 6, 8, 8), torch.randn(3, 4)
+    layer, x, w = stylegan2_layers.ToGray(6, 4), torch.randn(3, 6, 8, 8), torch.randn(3, 4)
     weight = (layer.weight * layer.scale).view(1, 6, 1, 1)
-    assert torch.allclose(
-        layer(x, w), stylegan2_networks.modulated_conv(x, weight, layer.style(w), demodulate=False), atol=1e-5
-    )
+    want = stylegan2_layers.modulated_conv(x, weight, layer.style(w), demodulate=False)
+    assert torch.allclose(layer(x, w), want, atol=1e-5)
 
 
 @pytest.mark.parametrize('kernel', [1, 3])
-def test_halving_blurs_first(kernel):
+def test_downsampling_blurs_first(kernel):
     """A checkerboard, all of it above the new Nyquist frequency, leaves nothing; a constant passes."""
-    layer = stylegan2_networks.EqualConv(1, 1, kernel, down=True, bias=False)
+    layer = stylegan2_layers.EqualConv(1, 1, kernel, down=True, bias=False)
     with torch.no_grad():
         layer.weight.fill_(1 / layer.scale / kernel**2)
     board = (-1.0) ** (torch.arange(16)[:, None] + torch.arange(16))[None, None]
@@ -84,12 +85,10 @@ def test_halving_blurs_first(kernel):
 
 def test_equalised_rate_keeps_variance():
     x = torch.randn(4096, 64)
-    assert F.leaky_relu(
-        stylegan2_networks.EqualLinear(64, 64, gain=stylegan2_networks.SQRT2)(x), 0.2
-    ).square().mean().item() == pytest.approx(1, abs=0.15)
-    assert F.leaky_relu(
-        stylegan2_networks.EqualLinear(64, 64, rate=0.01, gain=stylegan2_networks.SQRT2)(x), 0.2
-    ).square().mean().item() == pytest.approx(1, abs=0.15)
+    for rate in (1.0, 0.01):
+        layer = stylegan2_layers.EqualLinear(64, 64, rate=rate, gain=stylegan2_layers.SQRT2)
+        power = F.leaky_relu(layer(x), 0.2).square().mean().item()
+        assert power == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize('size', [32, 64, 256])
@@ -101,60 +100,42 @@ def test_shapes(size, pack, space_to_depth):
     assert Discriminator(3, size, 2, 8, pack, space_to_depth)(image, y).shape == (16 // pack,)
 
 
-def test_styles_act_on_their_own_layers_and_noise_can_stand_still():
+def test_styles_act_on_their_own_layers_and_images_can_share_noise():
     torch.manual_seed(0)
-    painter = Generator(**NETWORK).eval()
-    w = torch.randn(1, len(painter.layers) + 1, 8).expand(4, -1, -1).clone()
-    assert (
-        np.ptp(painter.synthesis(w, still=True).detach().numpy(), axis=0).max()
-        < 1e-5
-        < np.ptp(painter.synthesis(w).detach().numpy(), axis=0).max()
-    )
+    generator = Generator(**NETWORK).eval()
+    w = torch.randn(1, len(generator.layers) + 1, 8).expand(4, -1, -1).clone()
+
+    def largest_difference(same_noise):
+        return np.ptp(generator.synthesis(w, same_noise).detach().numpy(), axis=0).max()
+
+    assert largest_difference(True) < 1e-5 < largest_difference(False)
     w[1, 0], w[2, -1] = 3.0, 3.0
-    base, first, last, _ = painter.synthesis(w, still=True).detach()
+    base, first, last, _ = generator.synthesis(w, same_noise=True).detach()
     assert (first - base).abs().max() > 1e-3 and (last - base).abs().max() > 1e-3
 
 
 def test_truncation_to_nothing_is_the_centre_of_the_class():
-    painter, y = Generator(**NETWORK), torch.tensor([0, 2])
-    painter.centre.normal_()
+    generator, y = Generator(**NETWORK), torch.tensor([0, 2])
+    generator.centre.normal_()
     w = torch.randn(2, 8)
-    assert torch.equal(painter.truncated(w, y, 0.0), painter.centre[y]) and torch.equal(
-        painter.truncated(w, y, 1.0), w
-    )
-    assert torch.allclose(painter.truncated(w, y, 0.5), (w + painter.centre[y]) / 2)
+    assert torch.equal(generator.truncated(w, y, 0.0), generator.centre[y])
+    assert torch.equal(generator.truncated(w, y, 1.0), w)
+    assert torch.allclose(generator.truncated(w, y, 0.5), (w + generator.centre[y]) / 2)
 
 
-def test_critic_sees_repetition():
-    """The minibatch channel: a group of one repeated image has spread zero, a varied one has not."""
+def test_discriminator_sees_repetition():
+    """The minibatch channel: a group of one repeated image has standard deviation 0, a varied one has not."""
     torch.manual_seed(0)
-    critic, seen = Discriminator(2, 32, 4, 16, pack=2), []
-    critic.last.register_forward_pre_hook(lambda layer, x: seen.append(x[0][:, -1]))
+    net, seen = Discriminator(2, 32, 4, 16, 2, False), []
+    net.last.register_forward_pre_hook(lambda layer, x: seen.append(x[0][:, -1]))
     y = torch.zeros(8, dtype=torch.long)
-    critic(torch.randn(1, 1, 32, 32).expand(8, 1, 32, 32), y)
-    critic(torch.randn(8, 1, 32, 32), y)
+    net(torch.randn(1, 1, 32, 32).expand(8, 1, 32, 32), y)
+    net(torch.randn(8, 1, 32, 32), y)
     assert seen[0].abs().max() < 1e-3 < seen[1].min()
 
 
-def test_r1_of_a_linear_critic_is_its_squared_weight():
-    w = torch.randn(1, 1, 4, 4)
-    assert r1_penalty(
-        lambda x, y: (x * w).sum((1, 2, 3)), torch.randn(5, 1, 4, 4), None
-    ).item() == pytest.approx(w.square().sum().item(), rel=1e-5)
-
-
-def test_r1_is_what_autograd_says_image_by_image():
-    torch.manual_seed(0)
-    critic, x, y = Discriminator(2, 32, 4, 16), torch.randn(8, 1, 32, 32), torch.ones(8, dtype=torch.long)
-    gradient = torch.autograd.functional.jacobian(lambda v: critic(v, y).sum(), x)
-    penalty = r1_penalty(critic, x, y)
-    assert penalty.item() == pytest.approx(gradient.square().sum((1, 2, 3)).mean().item(), rel=1e-4)
-    penalty.backward()  # and it can be learned from
-    assert critic.stem.weight.grad.abs().max() > 0
-
-
-def test_path_length_of_a_linear_painter():
-    """Image = a w: |J^T noise| is a times the norm of the noise seen through J; with one pixel and unit noise that is a |noise|."""
+def test_path_length_of_a_linear_generator():
+    """Image = a w: |J^T noise| is a |noise| with one pixel."""
     torch.manual_seed(0)
     w = torch.randn(2000, 1, 1, requires_grad=True)
     lengths = path_lengths(3 * w[:, :, :, None], w)
@@ -162,73 +143,51 @@ def test_path_length_of_a_linear_painter():
 
 
 @pytest.mark.skipif(not bf16_pays(), reason='bfloat16 is emulated here')
-def test_bf16_paints_and_judges_alike():
+def test_bf16_gives_the_same_images_and_gradients():
     torch.manual_seed(0)
-    painter, critic, y = (
-        Generator(3, 64, 16, 16, 2, 8, 64),
-        Discriminator(3, 64, 8, 64, 2, True),
-        torch.zeros(16, dtype=torch.long),
-    )
-    z, found = torch.randn(16, 16), []
+    generator, y = Generator(3, 64, 16, 16, 2, 8, 64), torch.zeros(16, dtype=torch.long)
+    discriminator, z, found = Discriminator(3, 64, 8, 64, 2, True), torch.randn(16, 16), []
     for on in (False, True):
         torch.manual_seed(1)
         with torch.autocast('cpu', torch.bfloat16, enabled=on):
-            image = painter(z, y)
-            found.append(
-                (
-                    image.detach().flatten(),
-                    torch.cat(
-                        [g.flatten() for g in torch.autograd.grad(critic(image, y).sum(), painter.start)]
-                    ),
-                )
-            )
+            image = generator(z, y)
+            gradient = torch.autograd.grad(discriminator(image, y).sum(), generator.start)
+            found.append((image.detach().flatten(), torch.cat([g.flatten() for g in gradient])))
     for exact, fast in zip(*found):
         assert F.cosine_similarity(exact, fast, dim=0) >= 0.99
 
 
-def test_the_cache_asks_about_every_module_it_stands_on():
-    names = {module.__name__.rpartition('.')[2] for module in generator_source(StyleGAN)}
-    assert {
-        'stylegan2',
-        'style_networks',
-        'style_training',
-        'ada',
-        'augment',
-    } <= names and 'dcgan' not in names
+def test_the_cache_key_covers_every_module_it_uses():
+    names = {file.stem for file in closure([module_file(StyleGAN.__module__)])}
+    own = {'stylegan2', 'stylegan2_layers', 'stylegan2_networks', 'stylegan2_training', 'checkpoint'}
+    assert own | {'ada', 'diffaugment', 'sampling', 'training'} <= names
+    assert not {'dcgan', 'dcgan_networks'} & names
 
 
-def test_fit_save_load_sample(tmp_path):
-    model = StyleGAN.fit(
-        blobs(), tmp_path, steps=4, sheets=2, psi=0.7, path_length=1.0, path_every=2, r1_every=2, **SMALL
-    )
+def test_fit_save_load_sample(tmp_path, monkeypatch):
+    monkeypatch.setattr(stylegan2_training, 'R1_EVERY', 2)
+    monkeypatch.setattr(stylegan2_training, 'PATH_EVERY', 2)
+    model = StyleGAN.fit(blobs(), tmp_path, small(steps=SNAPSHOTS, psi=0.7, path_length=1.0))
     images = model.sample(2, 5, seed=1)
     assert images.dtype == np.uint8 and images.shape == (5, 32, 32)
     again = StyleGAN.load(tmp_path)
-    assert np.array_equal(images, again.sample(2, 5, seed=1)) and not np.array_equal(
-        images, model.sample(2, 5, seed=2)
-    )
+    assert np.array_equal(images, again.sample(2, 5, seed=1))
+    assert not np.array_equal(images, model.sample(2, 5, seed=2))
     assert again.config['psi'] == 0.7 and not np.array_equal(images, again.sample(2, 5, seed=1, psi=1.0))
-    assert again.painter.centre.abs().sum(1).min() > 0
-    assert np.load(tmp_path / 'sheets.npy').shape == (2, 3, 8, 32, 32)
+    assert again.generator.centre.abs().sum(1).min() > 0
+    assert np.load(tmp_path / 'samples.npy').shape == (SNAPSHOTS, 3, 8, 32, 32)
     log = pd.read_csv(tmp_path / 'train_log.csv')
-    assert np.isfinite(log).all().all() and {'p', 'r_t', 'spread_0'} <= set(log)
-    assert {p.name for p in tmp_path.iterdir()} == {
-        'generator.safetensors',
-        'config.json',
-        'train_log.csv',
-        'sheets.npy',
-    }
+    assert np.isfinite(log).all().all() and {'p', 'r_t', 'within_class_sd_0'} <= set(log)
+    files = {'generator.safetensors', 'config.json', 'train_log.csv', 'samples.npy'}
+    assert {p.name for p in tmp_path.iterdir()} == files
 
 
-@pytest.mark.parametrize(
-    'recipe',
-    [
-        {'augmentation': 'diffaugment'},
-        {'augmentation': 'none', 'pack': 1, 'space_to_depth': False, 'style_mixing': 0.0},
-    ],
-)
-def test_alternatives_train(tmp_path, recipe):
-    StyleGAN.fit(blobs(), tmp_path, steps=2, **SMALL, **recipe)
+PUBLISHED = {'augmentation': 'none', 'pack': 1, 'space_to_depth': False, 'style_mixing': 0.0}
+
+
+@pytest.mark.parametrize('changes', [{'augmentation': 'diffaugment'}, PUBLISHED])
+def test_alternatives_train(tmp_path, changes):
+    StyleGAN.fit(blobs(), tmp_path, small(steps=2, **changes))
     assert (pd.read_csv(tmp_path / 'train_log.csv').p == 0).all()
 
 
@@ -239,22 +198,14 @@ class Killed(BaseException):
 @pytest.mark.parametrize('at', [3, 5])
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch, at):
     def fit(name, seed=0):
-        return StyleGAN.fit(
-            blobs(),
-            tmp_path / name,
-            steps=6,
-            sheets=3,
-            checkpoint_every=2,
-            r1_every=2,
-            ada_images=200,
-            seed=seed,
-            **SMALL,
-        )
+        return StyleGAN.fit(blobs(), tmp_path / name, small(steps=6, ada_images=200, seed=seed))
 
+    monkeypatch.setattr(stylegan2_training, 'R1_EVERY', 2)
+    monkeypatch.setattr(stylegan2, 'CHECKPOINT_EVERY', 2)
     for name in ('whole', 'broken', 'other'):
         (tmp_path / name).mkdir()
     fit('whole'), fit('other', seed=1)
-    step = AdversarialTraining.step
+    step = StyleGANTraining.step
     with monkeypatch.context() as patch:
 
         def dies(self, number):
@@ -262,44 +213,39 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch, at
                 raise Killed
             return step(self, number)
 
-        patch.setattr(AdversarialTraining, 'step', dies)
+        patch.setattr(StyleGANTraining, 'step', dies)
         with pytest.raises(Killed):
             fit('broken')
     assert (tmp_path / 'broken' / 'checkpoint.safetensors').exists()
     steps = []
     monkeypatch.setattr(
-        AdversarialTraining, 'step', lambda self, number: steps.append(number) or step(self, number)
+        StyleGANTraining, 'step', lambda self, number: steps.append(number) or step(self, number)
     )
     fit('broken')
     assert steps == list(range(at, 7))  # a checkpoint lay just before
-    for file in ('generator.safetensors', 'train_log.csv', 'sheets.npy'):
-
-        def read(name):
-            return (tmp_path / name / file).read_bytes()
-
-        assert read('whole') == read('broken') != read('other'), file
+    for file in ('generator.safetensors', 'train_log.csv', 'samples.npy'):
+        whole, broken, other = [(tmp_path / n / file).read_bytes() for n in ('whole', 'broken', 'other')]
+        assert whole == broken != other, file
 
 
-def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(tmp_path):
-    run = AdversarialTraining(blobs(), NETWORK, Recipe(batch_size=16))
-    run.save(tmp_path / 'checkpoint.safetensors', 7, [], [])
-    assert (
-        AdversarialTraining(blobs(), NETWORK, Recipe(batch_size=16)).resume(
-            tmp_path / 'checkpoint.safetensors'
-        )[0]
-        == 7
-    )
-    assert AdversarialTraining(blobs(), NETWORK, Recipe(batch_size=16, lr=1e-4)).resume(
-        tmp_path / 'checkpoint.safetensors'
-    ) == (0, [], [])
+def test_a_checkpoint_of_another_config_is_not_used(tmp_path):
+    def resumed(config):
+        done, record = load_checkpoint(tmp_path / 'checkpoint.safetensors', StyleGANTraining(blobs(), config))
+        return done, record.rows, record.samples
+
+    config = small()
+    record = TrainingRecord(config.steps, [{'step': 1}])
+    save_checkpoint(tmp_path / 'checkpoint.safetensors', StyleGANTraining(blobs(), config), 7, record)
+    assert resumed(config) == (7, [{'step': 1}], [])
+    assert resumed(small(lr=1e-4)) == (0, [], [])
 
 
 def test_sampling_leaves_no_trace_in_the_global_generator(tmp_path):
-    model = StyleGAN.fit(blobs(), tmp_path, steps=1, **SMALL)
+    model = StyleGAN.fit(blobs(), tmp_path, small(steps=1))
     torch.manual_seed(5)
     want = torch.rand(1)
     torch.manual_seed(5)
-    model.sample(0, 2, seed=0), model.paint(torch.zeros(2, 8))
+    model.sample(0, 2, seed=0), model.synthesise(torch.zeros(2, 8))
     assert torch.equal(torch.rand(1), want)
 
 
@@ -307,14 +253,14 @@ def test_training_moves_samples_towards_the_data(tmp_path):
     """After some dozens of steps the mean image of a class is nearer to the real one than at the start."""
     cohort, distance = blobs((24, 24)), []
     for steps in (1, 100):
-        model = StyleGAN.fit(cohort, tmp_path, steps=steps, **SMALL | {'width': 8, 'most': 32})
+        model = StyleGAN.fit(cohort, tmp_path, small(steps=steps, width=8, max_channels=32))
         real = np.stack([cohort.images[cohort.labels == k].mean(0) for k in (0, 1)])
         distance.append(np.abs(np.stack([model.sample(k, 32, 0).mean(0) for k in (0, 1)]) - real).mean())
     assert distance[1] < 0.7 * distance[0]
 
 
 @pytest.mark.parametrize(
-    'wrong, said',
+    'wrong, message',
     [
         ({'batch_size': 12}, 'multiple of 8'),
         ({'pack': 3}, 'pack is 3'),
@@ -323,6 +269,6 @@ def test_training_moves_samples_towards_the_data(tmp_path):
         ({'style_mixing': 2.0}, 'style_mixing is 2'),
     ],
 )
-def test_values_that_cannot_be_are_named(tmp_path, wrong, said):
-    with pytest.raises(StudyError, match=said):
-        StyleGAN.fit(blobs(), tmp_path, steps=1, **SMALL | wrong)
+def test_values_that_cannot_be_are_named(wrong, message):
+    with pytest.raises(StudyError, match=message):
+        small(**wrong)

@@ -1,9 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from test_metrics import predictions
 
-from genmix.results import bootstrap, claims, contrasts, intervals, metrics
+from genmix.mixing.arms import arms_for
+from genmix.results import claims, intervals, metrics
+from genmix.results.bootstrap import bootstrap
+from genmix.results.claim_parts import Sources, shared
 
 ARMS = {
     'classical': 0.6,
@@ -56,11 +60,10 @@ def gains(generator, kid=-1.0):
 
 @pytest.fixture(scope='module')
 def sources():
-    replicates = bootstrap.bootstrap(predictions(ARMS, runs=6, n=600, patients=200), 'holdout', 800)
+    replicates = bootstrap(predictions(ARMS, runs=6, n=600, patients=200), 'holdout', 800)
     learned = ('dcgan', 'textual_inversion')
-    return claims.Sources(
-        replicates, COUNTS, learned, pd.concat(map(card, learned)), pd.concat(map(gains, learned))
-    )
+    tables = (pd.concat(map(table, learned)) for table in (card, gains))
+    return Sources(replicates, COUNTS, arms_for(learned), *tables)
 
 
 def test_verdicts_follow_the_rule(sources):
@@ -75,7 +78,7 @@ def test_verdicts_follow_the_rule(sources):
     assert (
         found['mixing improves the diversity of the synthetic set'] == 'undecided'
     )  # diversity is up, coverage (.05 +- .1) may not be
-    assert found['mixup sharpens class borders: classes are told apart better'] == 'undecided'
+    assert found['mixup sharpens class borders: classes are separated better'] == 'undecided'
     assert (
         'diffusion is hard on little data: it leaves real lesions uncovered' not in found
     )  # this run has no diffusion
@@ -91,7 +94,7 @@ def test_verdicts_follow_the_rule(sources):
     ],
 )
 def test_the_card_decides_by_intervals(sources, part, verdicts, said):
-    own = claims.Sources(sources.replicates, COUNTS, ('dcgan',), card('dcgan', **verdicts))
+    own = Sources(sources.replicates, COUNTS, arms_for(['dcgan']), card('dcgan', **verdicts))
     found = claims.verdicts(claims.claims_table(own))
     assert (
         next(
@@ -113,22 +116,37 @@ def test_a_part_against_real_lesions_adds_half_widths_in_squares(sources):
 def test_major_and_rare_classes_come_from_the_training_counts(sources):
     parts = claims.claims_table(sources).set_index('claim')
     assert list(parts.loc['mixup favours the major class'].metric) == [
-        'share of answers of a',
+        'predicted prevalence of a',
         'sensitivity of b',
     ]
 
 
 def test_lists_of_arms_have_a_short_name():
-    assert (
-        claims.shared(['genmix-dcgan', 'genmix-stylegan']) == 'genmix-<g>'
-        and claims.shared(['dcgan', 'oracle']) == '<g>'
-        and claims.shared(['mixup-a', 'genmix-a']) == 'mixup-a genmix-a'
+    arms = arms_for(['a', 'b'])
+
+    def of(*names):
+        return shared([arms[name] for name in names])
+
+    assert of('genmix-a', 'genmix-b') == 'genmix-<g>' and of('a', 'b') == '<g>'
+    assert of('mixup-a', 'genmix-a') == 'mixup-a genmix-a'
+
+
+def test_generators_of_plugins_are_not_in_claims(sources):
+    rates = ARMS | {'toy': 0.2, 'mixup-toy': 0.2, 'genmix-toy': 0.9}
+    replicates = bootstrap(predictions(rates, runs=2, n=300, patients=100), 'holdout', 50)
+    more = [pd.concat([table, new('toy')]) for table, new in ((sources.card, card), (sources.gains, gains))]
+    arms = arms_for(['dcgan', 'textual_inversion', 'toy'])
+    parts = claims.claims_table(Sources(replicates, COUNTS, arms, *more))
+    assert len(parts) == len(claims.claims_table(sources)) and not parts.part.str.contains('toy').any()
+    paper = {name: arm for name, arm in arms.items() if arm.generator != 'toy'}
+    pd.testing.assert_frame_equal(
+        parts, claims.claims_table(Sources(replicates, COUNTS, paper, sources.card, sources.gains))
     )
 
 
-def test_shares_of_answers_by_hand():
+def test_predicted_prevalences_by_hand():
     values = metrics.from_confusion([[3, 1, 0], [2, 2, 0], [0, 0, 2]])
-    assert [values['share', k] for k in range(3)] == pytest.approx([0.5, 0.3, 0.2])
+    assert [values['predicted_prevalence', k] for k in range(3)] == pytest.approx([0.5, 0.3, 0.2])
 
 
 def test_words_count_the_verdicts(sources):
@@ -143,14 +161,13 @@ def test_words_count_the_verdicts(sources):
 
 
 def test_a_run_without_card_or_gains_tests_the_rest(sources):
-    few = claims.claims_table(claims.Sources(sources.replicates, COUNTS, ('dcgan',)))
+    few = claims.claims_table(Sources(sources.replicates, COUNTS, arms_for(['dcgan'])))
     assert set(few.claim) < set(claims.claims_table(sources).claim) and len(few)
 
 
 def test_a_run_that_can_test_nothing_says_so(sources):
-    nothing = claims.claims_table(
-        claims.Sources(bootstrap.bootstrap(predictions({'none': 0.5}, runs=2), 'holdout', 20), COUNTS, ())
-    )
+    replicates = bootstrap(predictions({'none': 0.5}, runs=2), 'holdout', 20)
+    nothing = claims.claims_table(Sources(replicates, COUNTS, arms_for()))
     assert (
         len(nothing) == 0
         and list(claims.overview(nothing).columns) == ['claim', 'measured by', 'found', 'verdict']
@@ -159,13 +176,13 @@ def test_a_run_that_can_test_nothing_says_so(sources):
 
 
 def test_the_smallest_difference_is_found_four_times_in_five():
-    """Simulated: runs of a true difference as large as `detectable` says; the test speaks in about 80 % of them."""
+    """Simulated: runs of a true difference of the minimum detectable effect are significant in about 80 %."""
     rng, n, sd, found = np.random.default_rng(0), 12, 2.0, []
     true = intervals.minimum_detectable_effect(sd / n**0.5, n - 1)
     for _ in range(4000):
         runs = rng.normal(true, sd, n)
         error, freedom = intervals.standard_error(runs, np.full(3, runs.mean()))
-        found.append(2 * contrasts.stats.t.sf(abs(runs.mean()) / error, freedom) < 0.05)
+        found.append(2 * stats.t.sf(abs(runs.mean()) / error, freedom) < 0.05)
     assert error == pytest.approx(runs.std(ddof=1) / n**0.5) and np.mean(found) == pytest.approx(
         0.8, abs=0.03
     )

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from test_metrics import predictions
+from test_metrics import plain, predictions
 
+from genmix.generators import PAPER
+from genmix.mixing.arms import arms_for
 from genmix.results import contrasts, intervals
 from genmix.results.bootstrap import bootstrap
 from genmix.results.contrasts import family, format_p
@@ -13,19 +15,8 @@ from genmix.results.intervals import corrected_t, holm, verdict
 def test_no_difference_is_undecided():
     r = bootstrap(predictions({'a': 0.7, 'b': 0.7}), 'holdout', 500)
     table = family(r, [('a', 'b')], 'holdout')
-    assert list(table.columns) == [
-        'a',
-        'b',
-        'metric',
-        'mean',
-        'low',
-        'high',
-        'p',
-        'detectable',
-        'n',
-        'verdict',
-        'test_set',
-    ]
+    columns = 'a b metric mean low high p minimum_detectable_effect n verdict test_set'
+    assert list(table.columns) == columns.split(' ') == contrasts.COLUMNS
     assert table.verdict[0] == 'undecided' and table.n[0] == 4
 
 
@@ -49,8 +40,9 @@ def test_verdict_needs_interval_and_p():
 
 
 def test_corrected_t_equals_the_published_example():
-    """scikit-learn's "Statistical comparison of models using grid search": 100 differences of ten times 10-fold cross-validation, mean .01,
-    uncorrected t 2.611; it prints a corrected one-sided p of .227 and an interval from -.016445 to .036445."""
+    """scikit-learn's "Statistical comparison of models using grid search": 100 differences of ten times
+    10-fold cross-validation, mean .01, uncorrected t 2.611; it prints a corrected one-sided p of .227 and an
+    interval from -.016445 to .036445."""
     x = np.random.default_rng(0).normal(size=100)
     x = 0.01 + (x - x.mean()) / x.std(ddof=1) * 0.01 * 10 / 2.611
     got = corrected_t(x, 10 / 90)
@@ -69,7 +61,13 @@ def test_corrected_t_without_a_correction_is_students():
 
 
 def test_folds_that_all_agree_say_nothing():
-    assert corrected_t([0, 0, 0], 0.25) == {'mean': 0, 'low': 0, 'high': 0, 'p': 1, 'detectable': 0}
+    assert corrected_t([0, 0, 0], 0.25) == {
+        'mean': 0,
+        'low': 0,
+        'high': 0,
+        'p': 1,
+        'minimum_detectable_effect': 0,
+    }
     assert corrected_t([0.1, 0.1], 0.25)['p'] == 1
 
 
@@ -85,13 +83,58 @@ def test_size_ratio_by_hand():
 
 
 def test_words_follow_the_numbers():
-    r = bootstrap(predictions({'g': 0.6, 'genmix-g': 0.8, 'h': 0.7, 'genmix-h': 0.7}), 'holdout', 300)
-    primary = contrasts.primary(r, ['g', 'h'], 'holdout')
-    assert list(primary.a) == ['mean of genmix-g genmix-h', 'genmix-g', 'genmix-h'] and list(
-        primary.verdict[:2]
-    ) == ['higher', 'higher']
-    assert 'genmix-g is higher than g: +' in contrasts.summarise_contrasts(primary, 'holdout')[1]
-    assert 'cannot be told from h' in contrasts.summarise_contrasts(primary, 'holdout')[2]
+    right = {'dcgan': 0.6, 'genmix-dcgan': 0.8, 'stylegan': 0.7, 'genmix-stylegan': 0.7}
+    r = bootstrap(predictions(right), 'holdout', 300)
+    primary = contrasts.primary(r, arms_for(PAPER), 'holdout')
+    assert list(primary.a) == ['mean of genmix-dcgan genmix-stylegan', 'genmix-dcgan', 'genmix-stylegan']
+    assert list(primary.verdict[:2]) == ['higher', 'higher']
+    sentences = contrasts.summarise_contrasts(primary, 'holdout')
+    assert 'genmix-dcgan is higher than dcgan: +' in sentences[1]
+    assert 'genmix-stylegan is not distinguishable from stylegan: ' in sentences[2]
+
+
+@pytest.fixture(scope='module')
+def with_plugins():
+    """(Replicates, arms): two generators of the paper, the oracle, a generator and a rule of plugins."""
+    arms = arms_for(['dcgan', 'toy', 'stylegan', 'oracle'], rules=['cutmix'])
+    names = [name for name in arms if name != 'cutmix-oracle']
+    table = predictions(dict.fromkeys(names, 0.7), runs=2, n=120, patients=60)
+    return bootstrap(table, 'holdout', 50), arms
+
+
+def test_plugins_never_enter_the_declared_contrast(with_plugins):
+    r, arms = with_plugins
+    primary = contrasts.primary(r, arms, 'holdout')
+    assert list(primary.a) == ['mean of genmix-dcgan genmix-stylegan', 'genmix-dcgan', 'genmix-stylegan']
+    assert list(primary.b) == ['mean of dcgan stylegan', 'dcgan', 'stylegan']
+    alone = {name: arm for name, arm in arms.items() if arm.generator != 'toy' and arm.kind != 'cutmix'}
+    pd.testing.assert_frame_equal(primary, contrasts.primary(r, alone, 'holdout'))
+
+
+def test_plugins_are_an_exploratory_family_of_their_own(with_plugins):
+    r, arms = with_plugins
+    explored = contrasts.exploratory(r, arms, 'holdout')
+    pairs = list(zip(explored.a, explored.b))
+    assert pairs[:4] == [(g, other) for g in ('dcgan', 'stylegan') for other in ('classical', 'oversample')]
+    assert {('genmix-dcgan', 'mixup-dcgan'), ('mixup', 'classical'), ('oracle', 'oversample')} < set(pairs)
+    assert {('genmix-toy', 'toy'), ('genmix-toy', 'mixup-toy'), ('toy', 'classical')} < set(pairs)
+    assert {('cutmix-dcgan', 'genmix-dcgan'), ('cutmix-toy', 'toy')} < set(pairs) and len(set(pairs)) == len(
+        pairs
+    )
+    added = [bool({'toy', 'cutmix'} & set(f'{a}-{b}'.split('-'))) for a, b in pairs]
+    assert added == sorted(added)
+    study = explored[: added.index(True)].drop(columns='p')
+    alone = {name: arm for name, arm in arms.items() if arm.generator != 'toy' and arm.kind != 'cutmix'}
+    pd.testing.assert_frame_equal(study, contrasts.exploratory(r, alone, 'holdout').drop(columns='p'))
+    p = [r.contrast(a, b)['p'] for a, b in pairs]
+    n = added.index(True)
+    assert list(explored.p) == [*holm(p[:n]), *holm(p[n:])]
+
+
+def test_nothing_to_compare_is_an_empty_table():
+    r = bootstrap(predictions({'none': 0.7}, runs=2, n=60), 'holdout', 20)
+    for found in (contrasts.primary, contrasts.exploratory):
+        assert list(found(r, plain('none'), 'holdout').columns) == contrasts.COLUMNS
 
 
 def test_no_p_is_said_to_be_zero():

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,21 +8,22 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from genmix import StudyError
-from genmix.results import bootstrap, calibration, intervals, metrics
-from genmix.results import tables as tables_module
-from genmix.results.bootstrap import bootstrap
+from genmix.mixing.arms import Arm, arms_for
+from genmix.results import calibration, intervals, metrics
+from genmix.results.bootstrap import bootstrap, weights_of_runs
 from genmix.results.metrics import from_confusion, metrics_table, read_predictions, score, weighted_auc
+from genmix.results.tables import arms_from, caption, in_order, results_table, summary, write_tables
 
 
 def predictions(arms, runs=4, n=300, patients=100, seed=0, noise=0.25):
-    """A predictions table: {arm: how often it is right}, runs x n lesions of `patients`, the same for every arm."""
+    """A predictions table: {arm: how often it is right}, `runs` x `n` lesions, the same for every arm."""
     rng = np.random.default_rng(seed)
     y, who = rng.integers(0, 3, n), rng.integers(0, patients, n)
-    luck = rng.random((runs, n))
+    chance = rng.random((runs, n))
     tables = []
     for arm, right in arms.items():
         for s in range(runs):
-            guess = np.where(luck[s] < right, y, (y + 1) % 3)
+            guess = np.where(chance[s] < right, y, (y + 1) % 3)
             p = np.eye(3)[guess] * 0.6 + rng.dirichlet([1, 1, 1], n) * 0.4
             table = pd.DataFrame(p / p.sum(1, keepdims=True), columns=['p_a', 'p_b', 'p_c'])
             tables.append(
@@ -35,6 +38,11 @@ def predictions(arms, runs=4, n=300, patients=100, seed=0, noise=0.25):
                 )
             )
     return pd.concat(tables, ignore_index=True)
+
+
+def plain(*names):
+    """{name: Arm} of real images for made-up names."""
+    return {name: Arm(name=name, kind='real') for name in names}
 
 
 def test_score_by_hand():
@@ -82,7 +90,7 @@ def test_bootstrap_equals_recounting():
     order = list(table.patient.unique())
     weights, runs = (
         rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3),
-        bootstrap.weights_of_runs([(0, 0), (1, 0)], 3, rng),
+        weights_of_runs([(0, 0), (1, 0)], 3, rng),
     )
     for b in range(3):
         each = []
@@ -121,7 +129,13 @@ def test_interval_covers_and_contrast_is_paired():
         ]
     )
     assert c['high'] - c['low'] < unpaired
-    assert r.contrast('good', 'good') == {'mean': 0, 'low': 0, 'high': 0, 'p': 1, 'detectable': 0}
+    assert r.contrast('good', 'good') == {
+        'mean': 0,
+        'low': 0,
+        'high': 0,
+        'p': 1,
+        'minimum_detectable_effect': 0,
+    }
 
 
 def test_interval_width_is_that_of_theory():
@@ -147,45 +161,42 @@ def test_only_common_runs_enter():
 def test_files_round_trip_and_bad_ones_are_named(tmp_path):
     table = predictions({'mixup-g': 0.7}, runs=1, n=20)
     columns = ['id', 'patient', 'label', 'p_a', 'p_b', 'p_c', 'test_set']
-    table[columns].to_csv(tmp_path / 'mixup-g-s0-f0.csv.gz', index=False)
+    table[columns].to_csv(tmp_path / 'any-name.csv.gz', index=False)
+    with pytest.raises(StudyError, match='any-name.json does not give the arm'):
+        read_predictions(tmp_path)
+    (tmp_path / 'any-name.json').write_text(json.dumps({'arm': 'mixup-g', 'seed': 3, 'fold': 1, 'key': 'k'}))
     again = read_predictions(tmp_path)
     assert again[columns].equals(table[columns]) and set(again.arm) == {'mixup-g'}
-    long = metrics_table(again, {'mixup-g': ('g', '')})
-    assert list(long.columns) == [
-        'arm',
-        'generator',
-        'mix',
-        'seed',
-        'fold',
-        'test_set',
-        'label',
-        'metric',
-        'value',
-    ] and set(long.label) == {'all', 'a', 'b', 'c'}
-    table.assign(p_a=np.nan)[columns].to_csv(tmp_path / 'mixup-g-s1-f0.csv.gz', index=False)
-    with pytest.raises(StudyError, match='mixup-g-s1-f0.csv.gz'):
+    assert set(again.seed) == {3} and set(again.fold) == {1}
+    with pytest.raises(StudyError, match='no predictions'):
+        read_predictions(tmp_path, ['genmix-g'])
+    long = metrics_table(again, arms_for(['g']))
+    about = ['arm', 'kind', 'generator', 'dose', 'balance']
+    assert list(long.columns) == [*about, 'seed', 'fold', 'test_set', 'label', 'metric', 'value']
+    assert set(long.label) == {'all', 'a', 'b', 'c'}
+    assert long[about].drop_duplicates().values.tolist() == [['mixup-g', 'mixup-union', 'g', 0.5, 'natural']]
+    table.assign(p_a=np.nan)[columns].to_csv(tmp_path / 'any-name.csv.gz', index=False)
+    with pytest.raises(StudyError, match='any-name.csv.gz'):
         read_predictions(tmp_path)
     with pytest.raises(StudyError, match='no predictions'):
         read_predictions(tmp_path / 'empty')
 
 
 def test_seed_intervals_have_the_width_of_students():
-    """A mean over five normal runs: the drawn interval covers the truth as often as it says, though five are few."""
+    """A mean over five normal runs: the drawn interval covers the truth at its nominal rate."""
     rng, covered = np.random.default_rng(0), 0
     for _ in range(400):
         x = rng.normal(0, 1, 5)
-        low, high = intervals.percentile_interval(
-            bootstrap.weights_of_runs([(s, 0) for s in range(5)], 1000, rng) @ x
-        )
+        low, high = intervals.percentile_interval(weights_of_runs([(s, 0) for s in range(5)], 1000, rng) @ x)
         covered += low < 0 < high
     assert 0.92 < covered / 400 < 0.975
 
 
 def test_weights_of_runs_sum_to_one_and_know_folds():
     runs = [(s, f) for s in range(5) for f in range(4)]
-    w = bootstrap.weights_of_runs(runs, 5000, np.random.default_rng(0))
+    w = weights_of_runs(runs, 5000, np.random.default_rng(0))
     assert np.allclose(w.sum(1), 1) and np.allclose(w.mean(0), 1 / 20, atol=0.01)
-    assert (bootstrap.weights_of_runs([(0, 0)], 4, np.random.default_rng(0)) == 1).all()
+    assert (weights_of_runs([(0, 0)], 4, np.random.default_rng(0)) == 1).all()
 
 
 def test_a_draw_that_loses_a_class_says_nothing():
@@ -214,11 +225,11 @@ def test_bootstrap_p_is_uniform_enough_under_the_null():
 
 
 def test_p_keeps_its_word_in_the_tails_of_a_handful_of_runs():
-    """What Holm asks of many comparisons: five runs that differ by luck alone, p below .005 in .5 % of studies, or
-    not much oftener where patients matter too (counting draws beyond zero: 2.9 %)."""
+    """What Holm asks of many comparisons: five runs without a difference, p below .005 in .5 % of studies, or
+    little oftener where patients matter too (counting draws beyond zero: 2.9 %)."""
     rng, weights = (
         np.random.default_rng(0),
-        bootstrap.weights_of_runs([(s, 0) for s in range(5)], 2000, np.random.default_rng(1)),
+        weights_of_runs([(s, 0) for s in range(5)], 2000, np.random.default_rng(1)),
     )
     for patients in (0, 0.3):
         below = 0
@@ -240,10 +251,8 @@ def test_tables_follow_the_numbers(tmp_path):
             predictions({'g': 0.6, 'genmix-g': 0.8, 'h': 0.7, 'genmix-h': 0.7}), 'holdout', 300
         )
     }
-    table = tables_module.results_table(r['holdout'], ['a', 'b', 'c'])
-    tables_module.write_tables(
-        {'holdout': table}, tables_module.caption(r, 'made_up 100 %', blobs()), tmp_path
-    )
+    table = results_table(r['holdout'], ['a', 'b', 'c'])
+    write_tables({'holdout': table}, caption(r, 'made_up 100 %', blobs()), tmp_path)
     assert (
         '| genmix-g' in (tmp_path / 'table.md').read_text()
         and r'\begin{tabular}' in (tmp_path / 'table.tex').read_text()
@@ -255,7 +264,7 @@ def test_tables_follow_the_numbers(tmp_path):
 def test_a_caption_speaks_of_patients_only_where_they_are_known():
     r = {'holdout': bootstrap(predictions({'a': 0.6, 'b': 0.8}), 'holdout', 100)}
     known, unknown = (
-        tables_module.caption(r, source, blobs())
+        caption(r, source, blobs())
         for source in ('CT', 'x, 9 images (patients unknown: 5 near-duplicate clusters kept together)')
     )
     assert 'over runs and patients (holdout of ' in known and 'clusters' not in known
@@ -263,14 +272,14 @@ def test_a_caption_speaks_of_patients_only_where_they_are_known():
 
 
 def test_calibration_is_drawn_as_it_is_counted():
-    """Brier score and log loss of a draw are those of the patients drawn; ECE is reflected at the estimate; scaled ones stand beside."""
+    """Brier score and log loss of a draw are those of the patients drawn; ECE is reflected."""
     table = calibration.scale(predictions({'x': 0.7}, runs=2, n=40, patients=12), list('abc'))
     got = bootstrap(table, 'holdout', draws=3, seed=5)
     rng = np.random.default_rng(5)
     order = list(table.patient.unique())
     weights, runs = (
         rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3),
-        bootstrap.weights_of_runs([(0, 0), (1, 0)], 3, rng),
+        weights_of_runs([(0, 0), (1, 0)], 3, rng),
     )
     for b in range(3):
         each = []
@@ -297,12 +306,15 @@ def test_calibration_is_drawn_as_it_is_counted():
 
 
 def clustered(rng, n_patients=60, per_patient=4, together=0.7):
-    """Two arms on lesions of the same patients, one right in 80 %, one in 70 %: lesions of a patient share their luck with probability `together`."""
+    """Two arms on lesions of the same patients, right in 80 % and in 70 %.
+
+    Lesions of a patient are right or wrong together with probability `together`.
+    """
     who = np.repeat(np.arange(n_patients), per_patient)
     y, tables = rng.integers(0, 3, len(who)), []
     for arm, right in {'a': 0.8, 'b': 0.7}.items():
-        luck = np.where(rng.random(len(who)) < together, rng.random(n_patients)[who], rng.random(len(who)))
-        guess = np.where(luck < right, y, (y + 1) % 3)
+        chance = np.where(rng.random(len(who)) < together, rng.random(n_patients)[who], rng.random(len(who)))
+        guess = np.where(chance < right, y, (y + 1) % 3)
         tables.append(
             pd.DataFrame(np.eye(3)[guess], columns=['p_a', 'p_b', 'p_c']).assign(
                 id=np.arange(len(who)), patient=who, label=y, test_set='holdout', arm=arm, seed=0, fold=0
@@ -312,7 +324,7 @@ def clustered(rng, n_patients=60, per_patient=4, together=0.7):
 
 
 def test_intervals_of_a_difference_cover_when_patients_are_clusters():
-    """Simulated, the truth is 10 points of balanced accuracy: drawing patients covers it about as often as it says, drawing lesions does not."""
+    """Simulated, the truth is 10 points: drawing patients covers it at the nominal rate, lesions do not."""
     rng, covered = np.random.default_rng(0), np.zeros(2)
     for _ in range(120):
         table = clustered(rng)
@@ -339,7 +351,7 @@ def test_several_folds_decide_by_the_corrected_t():
         for f in range(4)
     ]
     assert r.contrast('a', 'b') == pytest.approx(intervals.corrected_t(np.subtract(each[:4], each[4:]), 0.25))
-    assert r.corrected and 'Nadeau and Bengio (n_test / n_train = 0.25)' in tables_module.caption(
+    assert r.corrected and 'Nadeau and Bengio (n_test / n_train = 0.25)' in caption(
         {'holdout': r}, 'x', blobs()
     )
     assert not bootstrap(table[table.fold == 0], 'holdout', 100, ratio=0.25).corrected
@@ -354,18 +366,20 @@ def test_the_most_frequent_error_is_named():
 
 def test_the_summary_is_the_table_in_numbers():
     replicates = {'holdout': bootstrap(predictions({'x': 0.7}), 'holdout', draws=50)}
-    table = tables_module.summary(replicates)
+    table = summary(replicates, plain('x'))
     row = table[(table.metric == 'balanced_accuracy') & (table.label == 'all')].iloc[0]
     assert (row['mean'], row.low, row.high) == replicates['holdout'].interval('x', 'balanced_accuracy')
     assert set(table[table.metric == 'sensitivity'].label) == {0, 1, 2}
 
 
 def test_arms_stand_in_the_order_of_the_table():
-    assert tables_module.in_order(['genmix-b', 'b', 'mixup', 'none', 'a', 'oversample-mixup']) == [
-        'none',
-        'mixup',
-        'oversample-mixup',
-        'b',
-        'genmix-b',
-        'a',
-    ]
+    names = ['genmix-b', 'b', 'classical', 'mixup', 'none', 'cutmix-a', 'a', 'mixup-a', 'oversample-mixup']
+    wanted = ['none', 'classical', 'mixup', 'oversample-mixup', 'b', 'genmix-b', 'a', 'mixup-a', 'cutmix-a']
+    arms = arms_for(['a', 'b'], rules=['cutmix'])
+    assert in_order(names, arms) == wanted
+    replicates = bootstrap(predictions(dict.fromkeys(names, 0.7), runs=2, n=60), 'holdout', draws=5)
+    table = summary({'holdout': replicates}, arms)
+    assert list(dict.fromkeys(table.arm)) == wanted
+    own = table[table.arm == 'genmix-b'].iloc[0]
+    assert [own.kind, own.generator, own.dose, own.balance] == ['genmix', 'b', 0.25, 'natural']
+    assert in_order(wanted, arms_from(table)) == wanted

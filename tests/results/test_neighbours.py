@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genmix.mixing.arms import arms_for
+from genmix.results.neighbour_notes import note, source_notes, summarise_neighbours
 from genmix.results.neighbours import (
     class_means,
     medians,
     mixing_rate,
     nearest,
     neighbour_agreement,
-    note,
     over_patients,
     separation,
-    summarise_neighbours,
 )
 
 RNG = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_separate_sets_do_not_mix_and_a_mean_draws_all():
 
 
 def test_mixing_rate_by_hand_and_by_drawing():
-    """One real neighbour at 2, synthetic at 1 and 3, one drawn: with k = 1 it is nearest in half of the draws."""
+    """One real neighbour at 2, synthetic at 1 and 3, one drawn: with k = 1 nearest in half of the draws."""
     real, synthetic, zeros = np.array([[0.0], [2.0]]), np.array([[1.0], [-3.0]]), np.zeros(2, int)
     assert mixing_rate(real, zeros, alone(2), synthetic, zeros, k=1)[0] == pytest.approx(2 * 0.5)
     real, synthetic, n, k = cloud(13, 2), cloud(40, 2, seed=1) + 0.5, 12, 5
@@ -129,7 +129,7 @@ def test_mixing_keeps_to_the_class_and_to_other_patients():
 
 
 def test_intervals_hold_the_truth():
-    """The mean of one value a patient: its known standard error, and what is repeated within a patient narrows nothing."""
+    """The mean of one value per patient: known standard error; repeats within a patient narrow nothing."""
     values, patients, labels = (
         np.repeat(RNG.normal(5, 1, 200), 3),
         np.repeat(np.arange(200), 3).astype(str),
@@ -171,34 +171,32 @@ def numbers(dcgan):
     )
 
 
+ARMS = arms_for(['dcgan', 'oracle'])
+
+
 def test_words_follow_the_numbers():
     apart, whole = (
-        summarise_neighbours(numbers((0.6, 0.5, 0.7))),
-        summarise_neighbours(numbers((0.97, 0.9, 1.04))),
+        summarise_neighbours(numbers(rate), ARMS) for rate in ((0.6, 0.5, 0.7), (0.97, 0.9, 1.04))
     )
-    assert (
-        'most often under `classical`, 70% [60%, 80%]' in apart[0] and 'The intervals are apart' in apart[0]
-    )
-    assert 'told apart' in apart[1] and 'told apart' not in whole[1] and '0.97 [0.90, 1.04]' in whole[1]
-    assert (
-        note(numbers((0.6, 0.5, 0.7)), 'dcgan') == 'neighbours 50% [45%, 55%]\nmixing rate 0.60 [0.50, 0.70]'
-    )
-    assert len(summarise_neighbours(numbers((0.6, 0.5, 0.7)).assign(n=0))) == 1
+    assert 'most often under `classical`, 70% [60%, 80%]' in apart[0]
+    assert 'The intervals do not overlap' in apart[0]
+    assert 'distinguishable' in apart[1] and 'distinguishable' not in whole[1]
+    assert '0.97 [0.90, 1.04]' in whole[1]
+    found = numbers((0.6, 0.5, 0.7))
+    assert note(found, ARMS['dcgan']) == 'neighbours 50% [45%, 55%]\nmixing rate 0.60 [0.50, 0.70]'
+    assert source_notes(found, ARMS['dcgan'])['dcgan'] == 'mixing rate 0.60 [0.50, 0.70]\ncyst 0.60'
+    assert len(summarise_neighbours(found.assign(n=0), ARMS)) == 1
 
 
 def test_one_panel_is_compared_with_none():
-    (line,) = summarise_neighbours(numbers((0.6, 0.5, 0.7)).query('arm == "classical"'))
-    assert (
-        line
-        == 'Under `classical`, 70% [60%, 80%] of the neighbours of a held-out lesion have its class; chance is 33%.'
-    )
+    (line,) = summarise_neighbours(numbers((0.6, 0.5, 0.7)).query('arm == "classical"'), ARMS)
+    neighbours = '70% [60%, 80%] of the neighbours of a held-out lesion have its class'
+    assert line == f'Under `classical`, {neighbours}; chance is 33%.'
 
 
 def test_the_oracle_tells_of_chance_only_where_its_images_were_not_trained_on():
     table = numbers((0.6, 0.5, 0.7)).replace('dcgan', 'oracle')
-    assert 'what chance does' not in ' '.join(summarise_neighbours(table))
+    assert 'is chance' not in ' '.join(summarise_neighbours(table, ARMS)[1:])
     seen = table[table.arm == 'oracle']
-    assert (
-        '`classical` has seen none'
-        in summarise_neighbours(pd.concat([table, seen.assign(arm='classical')]))[-1]
-    )
+    lines = summarise_neighbours(pd.concat([table, seen.assign(arm='classical')]), ARMS)
+    assert '`classical` was trained on none' in lines[-1]

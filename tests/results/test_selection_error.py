@@ -23,7 +23,7 @@ def test_counts_are_confusions_of_patients():
 
 def test_arms_far_apart_are_never_confused_and_equal_ones_often():
     clear = selection_error.selection_errors(population({'x': 0.9, 'y': 0.3}), (100,), draws=300)
-    assert clear.wrong_winner.item() == 0 == clear.wrong_sign.item() and clear.lost.item() == 0
+    assert clear.wrong_winner.item() == 0 == clear.type_s_error.item() and clear.selection_regret.item() == 0
     close = population({'x': 0.6, 'y': 0.6, 'z': 0.6})
     rng, columns = np.random.default_rng(0), ['p_a', 'p_b', 'p_c']
     for _, rows in close.groupby(
@@ -32,7 +32,7 @@ def test_arms_far_apart_are_never_confused_and_equal_ones_often():
         close.loc[rows, columns] = close.loc[rng.permutation(rows), columns].to_numpy()
     close = selection_error.selection_errors(close, (25, 400), draws=600)
     assert close.wrong_winner.iloc[0] > 0.2 and close.worst_gap.is_monotonic_decreasing
-    assert (close.lost < 3).all()  # nearly equal arms: a wrong winner costs little
+    assert (close.selection_regret < 3).all()  # nearly equal arms: a wrong winner costs little
 
 
 def test_sizes_beyond_half_of_the_population_are_left_out():
@@ -46,8 +46,8 @@ def test_words_take_the_nearest_size():
         {
             'patients': [50, 100],
             'wrong_winner': [0.7, 0.5],
-            'lost': [3.0, 2.0],
-            'wrong_sign': [0.3, 0.2],
+            'selection_regret': [3.0, 2.0],
+            'type_s_error': [0.3, 0.2],
             'worst_gap': [8.0, 6.0],
         }
     )

@@ -3,39 +3,36 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, blobs
+from conftest import blobs
+from test_arms import configured
+from test_trials import REGIME
 
 from genmix import StudyError
-from genmix.classifier import trials
+from genmix.classifier import trials, vgg
 from genmix.mixing import dataset
-from genmix.mixing.arms import Arm
-from genmix.mixing.batches import MixingConfig
+from genmix.mixing.arms import arms_for
 from genmix.results import trace
-from genmix.run import notebooks
-from genmix.run import study as study_module
-from genmix.run.study import Study
-
-REGIME = trials.Regime(steps=1, vgg_width=1 / 16)
+from genmix.run.study import Study, stage_name
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-    """A run with two generators, each with its GenMix set, and the kept classifiers of genmix-b and classical (untrained)."""
+    """A run with two generators, their GenMix sets, and untrained classifiers of genmix-b and classical."""
     study, train, made = Study('over', tmp_path_factory.mktemp('home')), blobs(), {}
+    batches, rules = configured()
     for i, name in enumerate('ab'):
         images = replace(
             blobs((8, 8, 8), seed=i + 1), source=name, extra=pd.DataFrame({'split': [train.fingerprint] * 24})
         )
-        study.stage(study_module.stage_name('synthetic', name), images.save, {'name': name})
-        made[name] = images, dataset.make_set(study, train, images, 90, 0.4, 'balanced', 'either', seed=i)
+        study.stage(stage_name('synthetic', name), images.save, {'name': name})
+        made[name] = images, dataset.make_set(study, train, images, 90, rules['genmix'], seed=i)
     study.sign('mixed', {f'mixed/{name}{fold}': 'key' for name in 'ab' for fold in ('', '-f1')})
-    for arm in (Arm('classical'), Arm('genmix-b', mixing='genmix', generator='b')):
-        trials.keep_weights(
-            study,
-            trials.Trial(arm, 0, 0, REGIME, MixingConfig()),
-            trials.classifier_for(REGIME, train),
-            np.ones(3),
-        )
+    arms = [arms_for('ab')[name] for name in ('classical', 'genmix-b')]
+    for arm in arms:
+        rule = vars(rules['genmix']) if arm.rule else {}
+        trial = trials.Trial(arm=arm, seed=0, regime=REGIME, batches=batches, rule=rule)
+        trials.save_classifier(study, trial, vgg.build_classifier(REGIME, train), np.ones(3))
+    study.sign('predictions', {'arms': {arm.name: vars(arm) for arm in arms}})
     return study, train, made
 
 
@@ -99,7 +96,8 @@ def test_words_count_what_neither_parent_has():
         ('mixture', None, np.array([0.6, 0, 0.4]), np.array([0.1, 0.7, 0.2])),
     ]
     assert trace.summarise_trace({'g, by\nx': row}, ('cyst', 'knot', 'spot')) == [
-        'g: the label of the mixture says 60% cyst and 40% spot, the network 70% knot; to classes that neither parent has it gives 70%'
+        'g: the label of the mixture is 60% cyst and 40% spot, the network predicts 70% knot; '
+        'classes that neither parent has get 70%'
     ]
 
 
@@ -117,7 +115,3 @@ def test_times_are_the_longest_of_each_notebook(study):
         study.note_time(stage, seconds)
     assert trace.notebook_seconds(study).to_dict() == {'01_a': 130.0, '02_b': 59.0}
     assert [trace.in_minutes(s) for s in trace.notebook_seconds(study)] == ['2', 'under 1']
-
-
-def test_every_notebook_asks_a_question():
-    assert all(trace.question(nb).endswith('?') for nb in notebooks.notebooks(ROOT / 'notebooks'))

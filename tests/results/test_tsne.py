@@ -1,23 +1,25 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_trials import some
+from test_trials import ready, some  # noqa: F401  (ready is a fixture)
 
 from genmix import StudyError, plots
-from genmix.audit import fidelity
-from genmix.classifier import trials
 from genmix.classifier.trials import run_all
-from genmix.mixing.batches import MixingConfig
-from genmix.results import neighbours, tsne
-from genmix.results.tsne import Sets, Space, TSNEConfig, fit_tsne, panels, real_only, trained_arms, usable
-from genmix.run.provenance import key_of
+from genmix.mixing.arms import arms_for
+from genmix.results import tsne
+from genmix.results.feature_space import FeatureSpace, Sets, classifier_key, trained_arms
+from genmix.results.tsne import TSNEConfig, fit_tsne, panels, real_only, usable
+from genmix.run.imports import ROOT, closure
 
-LOOK = TSNEConfig(shown=9, perplexity=5.0, neighbours=3)
+CONFIG = TSNEConfig(shown=9, perplexity=5.0, neighbours=3, seed=0)
+ARMS = arms_for(['toy', 'oracle'])
 
 
 @pytest.fixture
-def trained(ready):
+def trained(ready):  # noqa: F811
     run_all(ready, some('classical', 'toy', 'genmix-toy'), workers=1)
     return ready
 
@@ -40,7 +42,7 @@ def test_pictures_keep_neighbours_and_adapt_to_few_points():
 
 def test_features_are_in_units_of_the_training_lesions(trained):
     sets = Sets.load(trained, ['toy'])
-    features = Space(trained, 'classical', sets.training)(sets.training.images)
+    features = FeatureSpace(trained, ARMS['classical'], sets.training)(sets.training.images)
     sd = features.std(0)
     assert np.abs(features.mean(0)).max() < 1e-3 and np.allclose(sd[sd > 1e-3], 1, atol=1e-3)
 
@@ -65,7 +67,7 @@ def test_a_picture_holds_every_heldout_lesion_and_a_sample_of_the_rest(trained):
 
 def test_a_panel_is_kept_until_its_network_changes(trained, capsys):
     sets = Sets.load(trained, ['toy'])
-    points, numbers = tsne.panel(trained, 'genmix-toy', sets, LOOK)
+    points, numbers = tsne.panel(trained, ARMS['genmix-toy'], sets, CONFIG)
     assert set(points.kind) == {'real', 'synthetic', 'mixed'} and np.isfinite(
         points[['tsne_1', 'tsne_2']]
     ).all(axis=None)
@@ -76,24 +78,24 @@ def test_a_panel_is_kept_until_its_network_changes(trained, capsys):
     }
     assert not numbers.duplicated(['metric', 'source', 'label']).any() and set(numbers.arm) == {'genmix-toy'}
     key = trained.key('embedding/genmix-toy')
-    tsne.panel(trained, 'genmix-toy', sets, LOOK)
+    tsne.panel(trained, ARMS['genmix-toy'], sets, CONFIG)
     assert trained.key('embedding/genmix-toy') == key
-    run_all(trained, some('classical', 'toy', 'genmix-toy', mixture=MixingConfig(tail=0.5)), workers=1)
-    tsne.panel(trained, 'genmix-toy', sets, LOOK)
+    run_all(trained, some('classical', 'toy', 'genmix-toy', mixup_off=0.5), workers=1)
+    tsne.panel(trained, ARMS['genmix-toy'], sets, CONFIG)
     assert trained.key('embedding/genmix-toy') != key
 
 
 def test_a_network_of_real_images_is_asked_about_every_generator(trained):
     sets = Sets.load(trained, ['toy'])
-    points, numbers = tsne.panel(trained, 'classical', sets, LOOK)
+    points, numbers = tsne.panel(trained, ARMS['classical'], sets, CONFIG)
     assert set(points.source) == {'held-out'} and set(numbers.source) == {'held-out', 'training', 'toy'}
-    assert set(tsne.common(trained, 'classical', sets, LOOK).source) == {
+    assert set(tsne.common(trained, ARMS['classical'], sets, CONFIG).source) == {
         'held-out',
         'training',
         'toy',
         'genmix-toy',
     }
-    others = tsne.views(trained, 'classical', sets, LOOK)
+    others = tsne.views(trained, ARMS['classical'], sets, CONFIG)
     assert len(others) == 2 and all(len(v) == len(points) for v in others.values())
     tsne.save(trained, numbers)
     read = pd.read_csv(trained.folder / 'embedding' / 'neighbours.csv')
@@ -102,12 +104,13 @@ def test_a_network_of_real_images_is_asked_about_every_generator(trained):
 
 def test_arms_that_are_not_there_are_left_out_with_a_line(trained, capsys):
     there = trained_arms(trained)
-    assert (
-        panels(['all'], there) == ['classical', 'toy', 'genmix-toy'] == panels(['all'], [*there, 'mixup-toy'])
-    )
-    assert panels(['toy', 'mixup'], there) == ['toy'] and 'mixup is left out' in capsys.readouterr().out
-    assert panels(['all'], ['none', 'genmix-toy']) == ['none', 'genmix-toy'] and real_only(['toy']) == ''
-    assert panels(['all'], ['oracle']) == ['oracle']
+    assert there == {name: ARMS[name] for name in ('classical', 'toy', 'genmix-toy')}
+    assert panels(['all'], there) == there == panels(['all'], there | {'mixup-toy': ARMS['mixup-toy']})
+    assert list(panels(['toy', 'mixup'], there)) == ['toy']
+    assert 'mixup is left out' in capsys.readouterr().out
+    for names in (['none', 'genmix-toy'], ['oracle']):
+        assert list(panels(['all'], {name: ARMS[name] for name in names})) == names
+    assert real_only(['toy']) == ''
     with pytest.raises(StudyError, match='None of the panels oversample.*classical'):
         panels(['oversample'], there)
 
@@ -115,25 +118,25 @@ def test_arms_that_are_not_there_are_left_out_with_a_line(trained, capsys):
 def test_a_network_that_does_not_stand_is_not_shown(trained):
     (trained.folder / 'classifiers' / 'toy' / 'config.json').unlink()
     config = trained.folder / 'classifiers' / 'genmix-toy' / 'config.json'
-    config.write_text(config.read_text().replace(trained_arms(trained)['genmix-toy'], 'another'))
+    config.write_text(config.read_text().replace(classifier_key(trained, ARMS['genmix-toy']), 'another'))
     assert list(trained_arms(trained)) == ['classical']
 
 
 def test_figures_draw_what_they_are_given(trained):
     sets = Sets.load(trained, ['toy'])
-    found = {arm: tsne.panel(trained, arm, sets, LOOK) for arm in ('classical', 'toy', 'genmix-toy')}
+    found = {arm: tsne.panel(trained, ARMS[arm], sets, CONFIG) for arm in ('classical', 'toy', 'genmix-toy')}
     numbers, names = pd.concat([n for _, n in found.values()]), sets.heldout.class_names
     fig = plots.tsne_panels({arm: p for arm, (p, _) in found.items()}, names, {'toy': 'a\nb'})
     assert [ax.get_title() for ax in fig.axes] == list(found) and fig.axes[1].get_xlabel() == 'a\nb'
     drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in fig.axes]
     assert drawn == [len(p) for p, _ in found.values()] and 'triangles synthetic' in fig.alt
-    together = tsne.common(trained, 'classical', sets, LOOK)
+    together = tsne.common(trained, ARMS['classical'], sets, CONFIG)
     fig = plots.tsne_sources(together, names)
     assert [len(ax.collections[0].get_offsets()) for ax in fig.axes] == [len(together)] * 4
     assert [len(ax.collections[1].get_offsets()) for ax in fig.axes] == together.source.value_counts(
         sort=False
     ).tolist()
-    assert isinstance(plots.neighbour_numbers(numbers, names), Figure)
+    assert isinstance(plots.neighbour_statistics(numbers, names), Figure)
     assert isinstance(plots.nearest_lesions(sets.heldout, [0, 1], np.array([[1, 2], [0, 2]]), names), Figure)
 
 
@@ -144,5 +147,5 @@ def test_a_class_called_none_keeps_its_name(tmp_path):
 
 
 def test_a_panel_depends_on_the_code_that_makes_its_numbers():
-    assert {fidelity, neighbours, trials.load_classifier} <= set(tsne._SOURCE)
-    assert key_of({}, source=tsne._SOURCE) != key_of({}, source=tsne._SOURCE[1:])
+    found = {file.relative_to(ROOT / 'genmix').as_posix() for file in closure([Path(tsne.__file__)])}
+    assert {'audit/fidelity.py', 'results/neighbours.py', 'classifier/trials.py'} <= found

@@ -5,7 +5,8 @@ import yaml
 from conftest import ROOT
 
 from genmix.run import notebooks
-from genmix.run.notebooks import Notebook, PlanError
+from genmix.run.limits import SHARED
+from genmix.run.notebooks import Notebook, NotebookError
 
 
 def notebook(path, cells, **about):
@@ -54,30 +55,43 @@ def test_parameters_are_typed_literals(tmp_path):
     ],
 )
 def test_bad_parameter_cells_are_named(tmp_path, cells, word):
-    with pytest.raises(PlanError, match=word):
+    with pytest.raises(NotebookError, match=word):
         Notebook(notebook(tmp_path / '01_a.ipynb', cells)).parameters
 
 
 def test_a_broken_file_is_named(tmp_path):
     (tmp_path / '01_a.ipynb').write_text('{')
-    with pytest.raises(PlanError, match='01_a.ipynb is not a notebook'):
+    with pytest.raises(NotebookError, match='01_a.ipynb is not a notebook'):
         Notebook(tmp_path / '01_a.ipynb')
 
 
 def test_modules_follow_imports(tmp_path):
-    nb = Notebook(notebook(tmp_path / '01_a.ipynb', [('%matplotlib inline\nfrom genmix import mixing',)]))
-    assert [f.name for f in nb.modules] == ['__init__.py', 'limits.py', 'mixing.py']
-    nb = Notebook(notebook(tmp_path / '01_b.ipynb', [('from genmix.generators import dcgan',)]))
-    names = {f.relative_to(ROOT).as_posix() for f in nb.modules}
-    whole = Notebook(notebook(tmp_path / '01_c.ipynb', [('from genmix import generators as gen',)]))
-    assert {'dcgan.py', 'oracle.py'} <= {f.name for f in whole.modules} and 'oracle.py' not in {
-        f.name for f in nb.modules
-    }
-    assert {
-        'genmix/generators/dcgan.py',
-        'genmix/mixing.py',
-        'genmix/study.py',
-    } <= names and 'genmix/classify.py' not in names
+    def modules(name, code):
+        nb = Notebook(notebook(tmp_path / f'{name}.ipynb', [(code,)]))
+        return {f.relative_to(ROOT / 'genmix').as_posix() for f in nb.modules}
+
+    rules = modules('01_a', '%matplotlib inline\nfrom genmix.mixing import rules')
+    assert {'__init__.py', 'run/limits.py', 'mixing/rules.py', 'data/sampling.py'} <= rules
+    assert not any(f.startswith(('classifier', 'generators')) for f in rules)
+    one = modules('01_b', 'from genmix.generators.gan import dcgan')
+    assert {'generators/gan/dcgan.py', 'data/sampling.py', 'run/log.py'} <= one
+    assert 'generators/oracle.py' not in one and 'classifier/training.py' not in one
+    every = modules('01_c', 'from genmix import generators as gen')
+    assert {'generators/gan/dcgan.py', 'generators/oracle.py'} <= every
+
+
+def test_bounds_are_those_of_the_configs_that_a_notebook_names(tmp_path):
+    nb = Notebook(notebook(tmp_path / '08_a.ipynb', [], configs=['genmix.classifier.config:Regime']))
+    assert nb.bounds['lr'] == {'above': 0} and nb.bounds['weights'] == {'choices': ('', 'imagenet')}
+
+
+def test_every_parameter_that_a_config_owns_has_its_bounds():
+    """08 owns alpha through GenMix, 02 its steps through DCGANConfig: no bound is written twice."""
+    every = {nb.name: nb for nb in notebooks.notebooks(appendices=True)}
+    assert every['08_classification'].bounds['alpha'] == {'above': 0}
+    assert every['02_dcgan'].bounds['steps'] == {'above': 0}
+    for nb in every.values():
+        assert not set(nb.bounds) & set(SHARED) - {'seed'}, nb.name
 
 
 def test_inputs_expand_patterns(tmp_path):
@@ -105,7 +119,7 @@ def test_a_notebook_waits_for_what_it_needs_whatever_its_number(tmp_path):
     notebook(tmp_path / '03_d.ipynb', [], makes=['x/d'])
     assert [nb.name for nb in notebooks.notebooks(tmp_path)] == ['01_b', '03_d', '02_c', '00_a']
     notebook(tmp_path / '01_b.ipynb', [], needs=['a'], makes=['x/b'])
-    with pytest.raises(PlanError, match='00_a, 01_b, 02_c wait for each other'):
+    with pytest.raises(NotebookError, match='00_a, 01_b, 02_c wait for each other'):
         notebooks.notebooks(tmp_path)
 
 
@@ -124,6 +138,12 @@ def test_defaults_equal_the_cpu_profile():
     for nb in notebooks.notebooks():
         want = {k: v for k, v in profile['common'].items() if k in nb.parameters} | profile.get(nb.name, {})
         assert {k: p.default for k, p in nb.parameters.items() if k != 'run'} == want, nb.name
+
+
+def test_every_notebook_asks_a_question():
+    every = notebooks.notebooks(ROOT / 'notebooks', appendices=True)
+    assert all(notebooks.question(nb.content).endswith('?') for nb in every)
+    assert notebooks.question({'cells': [{'source': ['# Title\n', '\n', 'No **bold** line.']}]}) == ''
 
 
 def test_tables_that_stand_beside_the_results_make_them_stale():

@@ -7,133 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import ROOT
 from test_notebook_files import notebook
+from test_profile import every  # noqa: F401  (a fixture)
 
-from genmix import StudyError
+from genmix import StudyError, __main__
 from genmix.run import runner
 from genmix.run.notebooks import Notebook, notebooks
-from genmix.run.runner import claim, execute, read_profile, read_settings, resolve
+from genmix.run.runner import execute
 from genmix.run.study import Study
-
-PARAMETERS = "run = 'scratch'\nalpha = 0.4\nname = 'x'\nmany = [1]\nmaybe: str | None = None"
-
-
-@pytest.fixture
-def every(tmp_path):
-    return [
-        Notebook(notebook(tmp_path / '01_a.ipynb', [(PARAMETERS, 'parameters'), ('print(alpha, run)',)])),
-        Notebook(
-            notebook(tmp_path / '02_b.ipynb', [("run = 'scratch'\nalpha = 0.4\nsteps = 3", 'parameters')])
-        ),
-        Notebook(notebook(tmp_path / '03_c.ipynb', [("run = 'scratch'\nsteps = 5", 'parameters')])),
-    ]
-
-
-def test_sections_override_common_and_set_overrides_both(every):
-    profile = {'common': {'alpha': 1, 'name': 'y'}, '02_b': {'alpha': 2.0}}
-    params = resolve(profile, {'02_b.alpha': 3, 'name': 'z'}, every)
-    assert params == {'01_a': {'alpha': 1, 'name': 'z'}, '02_b': {'alpha': 3}, '03_c': {}}
-
-
-@pytest.mark.parametrize(
-    'profile, settings, words',
-    [
-        ({'common': {'alhpa': 1}}, {}, 'alhpa.*did you mean "alpha"'),
-        ({'01_a': {'steps': 1}}, {}, '"01_a.steps"'),
-        ({'09_z': {}}, {}, 'section "09_z"'),
-        ({'common': {'alpha': 'high'}}, {}, 'alpha takes float .*not .high.'),
-        ({'02_b': {'steps': 2.5}}, {}, 'steps takes int'),
-        ({'02_b': {'steps': True}}, {}, 'steps takes int'),
-        ({'01_a': {'many': 1}}, {}, 'many takes list'),
-        ({'01_a': {'name': None}}, {}, 'name takes str'),
-        ({}, {'alpa': 1}, 'alpa.*did you mean "alpha"'),
-        ({}, {'run': 'x'}, '"run"'),
-        (
-            {'02_b': {'steps': 1}, '03_c': {'steps': 2}},
-            {'steps': 9},
-            '"steps" is a parameter of 02_b, 03_c, which have different values: say which',
-        ),
-    ],
-)
-def test_what_is_wrong_is_named_before_a_kernel_starts(every, profile, settings, words):
-    with pytest.raises(StudyError, match=words):
-        resolve(profile, settings, every)
-
-
-def test_sections_that_agree_are_set_together(every):
-    params = resolve({'02_b': {'steps': 1}, '03_c': {'steps': 1}}, {'steps': 9}, every)
-    assert params['02_b']['steps'] == params['03_c']['steps'] == 9
-
-
-def test_exponents_are_numbers(every):
-    assert resolve({}, read_settings(['01_a.alpha=1e-3']), every)['01_a'] == {'alpha': 0.001}
-
-
-def test_files_that_parameters_name_belong_to_the_run(study, tmp_path, capsys):
-    nb = Notebook(notebook(tmp_path / '01_f.ipynb', [("run = ''\ndata_dir = ''", 'parameters')]))
-    (tmp_path / 'set').mkdir()
-    claim(study, 'params/p.yaml', {}, {'data_dir': str(tmp_path / 'set')}, [nb])
-    before = study.path('params.yaml').read_text()
-    (tmp_path / 'set' / 'new.png').write_text('x')
-    claim(study, 'params/p.yaml', {}, {}, [nb])
-    assert study.path('params.yaml').read_text() != before and 'have changed' in capsys.readouterr().out
-
-
-@pytest.mark.parametrize('profile', sorted((ROOT / 'params').glob('*.yaml')), ids=lambda p: p.stem)
-def test_every_profile_that_ships_is_valid(profile):
-    resolve(read_profile(profile), {}, notebooks(ROOT / 'notebooks', appendices=True))
-
-
-def test_null_where_annotated(every):
-    assert resolve({'01_a': {'maybe': None}}, {}, every)['01_a'] == {'maybe': None}
-
-
-def test_settings_are_yaml():
-    assert read_settings(['a=1', 'b=0.5', 'c=[x, y]', 'd=/a b', 'e=', 'n.f=true', 'g=a=b']) == {
-        'a': 1,
-        'b': 0.5,
-        'c': ['x', 'y'],
-        'd': '/a b',
-        'e': '',
-        'n.f': True,
-        'g': 'a=b',
-    }
-    with pytest.raises(StudyError, match='key=value'):
-        read_settings(['alpha'])
-
-
-def test_profiles_that_are_no_profiles(tmp_path):
-    for text, word in (
-        ('a: [', 'not plain YAML'),
-        ('a: 1', 'sections'),
-        ('x: !!python/object/apply:os.system [ls]', 'not plain YAML'),
-    ):
-        (tmp_path / 'p.yaml').write_text(text)
-        with pytest.raises(StudyError, match=word):
-            read_profile(tmp_path / 'p.yaml')
-    with pytest.raises(StudyError, match='no profile'):
-        read_profile(tmp_path / 'absent.yaml')
-
-
-def test_a_run_keeps_what_it_was_asked(study, every):
-    first = claim(study, 'params/p.yaml', {'common': {'alpha': 1.0}}, {'name': 'z'}, every)
-    stamp = study.path('params.yaml').stat().st_mtime_ns
-    assert (
-        claim(study, 'params/p.yaml', {'common': {'alpha': 1.0}}, {}, every) == first
-    )  # no SET: the run's own
-    assert study.path('params.yaml').stat().st_mtime_ns == stamp
-    for profile, settings in (('params/p.yaml', {'name': 'q'}), ('params/other.yaml', {})):
-        with pytest.raises(StudyError, match='RUN=name'):
-            claim(study, profile, {'common': {'alpha': 1.0}}, settings, every)
-    assert yaml.safe_load(study.path('params.yaml').read_text())['notebooks'] == first
-
-
-def test_an_edited_profile_is_taken_over(study, every, capsys):
-    claim(study, 'params/p.yaml', {'common': {'alpha': 1.0}}, {}, every)
-    assert claim(study, 'params/p.yaml', {'common': {'alpha': 2.0}}, {}, every)['01_a']['alpha'] == 2.0
-    assert 'have changed' in capsys.readouterr().out
 
 
 def test_execute_injects_parameters_and_leaves_the_notebook_whole(study, every, capsys):
@@ -186,21 +67,21 @@ def test_what_a_kernel_process_says_is_kept_only_where_it_failed(study, tmp_path
     )
 
 
-def test_quiet_log_passes_marked_lines_only(capsys):
-    log = runner.QuietLog('02_b')
-    log.write('a table\n▸ dcgan: 1 of 2\n')
+def test_only_marked_lines_of_a_notebook_pass(capsys):
+    passed = runner.NotebookLog('02_b')
+    passed.write('a table\n▸ dcgan: 1 of 2\n')
     assert capsys.readouterr().out == '▸ 02_b | dcgan: 1 of 2\n'
 
 
 def test_main_says_one_line_and_exits_with_1(capsys):
-    assert runner.main(['nowhere', '--check']) == 1
+    assert __main__.main(['nowhere', '--check']) == 1
     said = capsys.readouterr().err
     assert said.startswith('error: There is no notebook nowhere') and said.count('\n') == 1
 
 
 def test_check_needs_no_heavy_library():
     """`make all` on a finished run asks the runner only to check: torch and papermill would cost seconds."""
-    code = 'import sys, genmix.runner; print([m for m in ("torch", "papermill", "pandas", "fastai") if m in sys.modules])'
+    code = 'import sys, genmix.__main__; print([m for m in ("torch", "papermill", "pandas", "fastai") if m in sys.modules])'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
 
 
@@ -213,7 +94,7 @@ def test_kill_leaves_no_executed_notebook(project, tmp_path):
     )
     (project / 'params' / 'p.yaml').write_text('01_a: {}\n')
     child = subprocess.Popen(
-        [sys.executable, '-m', 'genmix.runner', '01_a', '--params', 'params/p.yaml', '--run', 'k'],
+        [sys.executable, '-m', 'genmix', '01_a', '--params', 'params/p.yaml', '--run', 'k'],
         cwd=project,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
@@ -300,28 +181,9 @@ def test_a_generator_that_is_left_out_is_not_trained(project, capsys):
 
 
 def test_lost_predictions_are_named(study):
-    study.sign('predictions', {'a-s0-f0': 'k', 'b-s1-f0': 'k', 'mixture': {}})
+    study.sign('predictions', {'trials': {'a-s0-f0': 'k', 'b-s1-f0': 'k'}, 'arms': {}})
     (study.folder / 'predictions' / 'b-s1-f0.csv.gz').write_bytes(b'')
     assert (
         runner.missing_predictions(study) == ['a-s0-f0.csv.gz']
         and runner.missing_predictions(Study('other', study.home)) == []
     )
-
-
-def test_a_run_may_go_on_elsewhere_but_not_with_other_settings(study, tmp_path):
-    nb = Notebook(
-        notebook(
-            tmp_path / '01_f.ipynb', [("run = ''\nseeds = 5\nscheduler = ''\nworkers = 0", 'parameters')]
-        )
-    )
-    claim(study, 'params/p.yaml', {}, {'seeds': 16}, [nb])
-    assert claim(study, 'params/p.yaml', {}, {'seeds': 16, 'scheduler': 'tcp://x:1'}, [nb])['01_f'] == {
-        'seeds': 16,
-        'scheduler': 'tcp://x:1',
-    }
-    assert claim(study, 'params/p.yaml', {}, {'seeds': 16, '01_f.workers': 2}, [nb])['01_f'] == {
-        'seeds': 16,
-        'workers': 2,
-    }
-    with pytest.raises(StudyError, match='RUN=name'):
-        claim(study, 'params/p.yaml', {}, {'seeds': 17}, [nb])

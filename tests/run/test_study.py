@@ -11,7 +11,6 @@ from genmix import StudyError
 from genmix.run import log
 from genmix.run import study as study_module
 from genmix.run.files import atomic_write
-from genmix.run.provenance import code_of, key_of
 from genmix.run.study import Study
 
 
@@ -26,7 +25,7 @@ def test_stage_is_built_once_and_again_when_something_changes(study):
     assert len(calls) == 1 and (folder / 'x').exists()
     study.stage('a/b', build, {'p': 2}, ['in'])
     study.stage('a/b', build, {'p': 2}, ['other'])
-    study.stage('a/b', build, {'p': 2}, ['other'], [test_errors_leave_nothing])
+    study.stage('a/b', build, {'p': 2}, ['other'], code=log)
     assert len(calls) == 4
     about = study.provenance('a/b')
     assert about['params'] == {'p': 2} and about['packages']['torch'] and 'seconds' in about
@@ -66,7 +65,7 @@ def test_a_killed_build_resumes_in_its_own_folder(project):
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     assert not (study.folder / 'a').exists()
-    # `build` is another function here, but code is only part of the key when named as source
+    # `build` is another function here, but of the same file
     study.stage('a', lambda out: (out / 'done').write_text((out / 'checkpoint').read_text()))
     assert (study.folder / 'a' / 'done').read_text() == 'step 5'
 
@@ -87,24 +86,7 @@ def test_parallel_processes_build_once(project):
     assert (project / 'builds').read_text() == 'x'
 
 
-def test_key_is_about_code_not_prose(tmp_path):
-    import importlib.util
-
-    def load(text):
-        path = tmp_path / f'm{abs(hash(text))}.py'
-        path.write_text(text)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        found = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
-        return code_of(found)
-
-    one = load('"""Doc."""\ndef f(x):\n    "doc"\n    return x + 1\n')
-    assert one == load('"""Other."""\n\n# why\ndef f(x):\n    "other"\n    return (x + 1)  # plus\n')
-    assert one != load('def f(x):\n    return x + 2\n')
-    assert key_of({'a': 1, 'b': 2}) == key_of({'b': 2, 'a': 1}) != key_of({'a': 1, 'b': 3})
-
-
-def test_whole_leaves_the_old_file_on_error(tmp_path):
+def test_atomic_write_leaves_the_old_file_on_error(tmp_path):
     path = tmp_path / 'sub' / 'f.txt'
     with atomic_write(path) as part:
         part.write_text('one')
@@ -123,6 +105,22 @@ def test_sign_leaves_the_file_alone_when_nothing_changed(study):
     assert study.path('p', 'provenance.json').stat().st_mtime_ns > before
 
 
+def test_a_study_makes_no_folder_before_something_is_written(project):
+    study = Study('typo', project)
+    assert study.key('a') == '' and not study.folder.exists()
+    study.path('a', 'b')
+    assert study.folder.exists()
+
+
+def test_log_lines_carry_the_mark_and_can_be_silenced(capsys):
+    log.log.info('one')
+    with log.quiet():
+        log.log.info('two')
+        log.log.warning('three')
+    log.log.info('four')
+    assert capsys.readouterr().out.splitlines() == [f'{log.MARK} {word}' for word in ('one', 'three', 'four')]
+
+
 def test_need_names_the_make_target(study):
     with pytest.raises(StudyError, match='make 01_data RUN=test'):
         study.need('cohort', '01_data')
@@ -138,7 +136,7 @@ def test_progress_passes_everything_on(monkeypatch, capsys):
     clock = iter(range(0, 10000, 5))
     monkeypatch.setattr(study_module.time, 'time', lambda: next(clock))
     assert list(log.progress(range(20), 'x')) == list(range(20))
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()  # headless: published outputs leave stderr out
     assert len(lines) == 10 and lines[-1].startswith(f'{log.MARK} x: 20 of 20')
 
 

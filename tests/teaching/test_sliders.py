@@ -1,3 +1,5 @@
+"""The slider: a static figure when headless, images with alt text in the browser."""
+
 import base64
 import io
 import re
@@ -23,38 +25,28 @@ def test_headless_shows_the_static_figure_and_draws_nothing(monkeypatch):
     assert slider(lambda value: 1 / 0, 'λ', (0, 1), STATIC) is STATIC
 
 
-def test_in_the_browser_every_value_has_its_picture_with_alt_text(monkeypatch):
+def test_in_the_browser_every_value_has_its_image_with_alt_text(monkeypatch):
     monkeypatch.delenv('GENMIX_HEADLESS', raising=False)
-    asked = []
-    bar, frames = slider(
-        lambda value: asked.append(value) or drawn(value), 'λ', (0, 100.5, 200), STATIC
-    ).children
-    assert (
-        asked == [0, 100.5, 200]
-        and [label for label, _ in bar.options] == ['0', '100.5', '200']
-        and bar.description == 'λ'
-    )
+    values = []
+    widget = slider(lambda value: values.append(value) or drawn(value), 'λ', (0, 100.5, 200), STATIC)
+    bar, frames = widget.children
+    assert values == [0, 100.5, 200] and [label for label, _ in bar.options] == ['0', '100.5', '200']
+    assert bar.description == 'λ'
     assert bar.index == frames.selected_index == 0 and len(frames.children) == 3
-    for value, frame in zip(asked, frames.children):
+    for value, frame in zip(values, frames.children):
         assert f'level {value:g} &amp; more' in re.search('alt="([^"]*)"', frame.value)[1]
-        pixels = np.asarray(
-            Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)"', frame.value)[1]))).convert(
-                'L'
-            )
-        )
+        data = base64.b64decode(re.search('base64,([^"]+)"', frame.value)[1])
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert('L'))
         assert abs(int(pixels[pixels.shape[0] * 2 // 3, pixels.shape[1] // 4]) - value) <= 1
 
 
-def test_the_slider_moves_the_pictures_without_a_kernel(monkeypatch):
-    """What the browser is told to keep equal: the index of the slider and that of the picture shown."""
+def test_the_slider_switches_images_without_a_kernel(monkeypatch):
+    """The browser links the index of the slider with that of the image shown."""
     from ipywidgets.widgets.widget import _instances
 
     monkeypatch.delenv('GENMIX_HEADLESS', raising=False)
     before = set(_instances)
     bar, frames = slider(drawn, 'λ', (0, 1), STATIC).children
-    (link,) = [
-        w
-        for key, w in _instances.items()
-        if key not in before and isinstance(w, widgets.widgets.widget_link.Link)
-    ]
+    new = [widget for key, widget in _instances.items() if key not in before]
+    (link,) = [widget for widget in new if isinstance(widget, widgets.widgets.widget_link.Link)]
     assert link.source == (bar, 'index') and link.target == (frames, 'selected_index')

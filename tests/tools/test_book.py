@@ -1,19 +1,14 @@
-"""The site: a small book, built by `make book` from two notebooks made here, read by a parser and, where there is one, by Chromium."""
+"""A small book of two notebooks, built by `make book` and read by a parser and by Chromium."""
 
 import base64
 import io
 import json
 import re
-import shutil
-import subprocess
-import time
-from html.parser import HTMLParser
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import ROOT, make
+from pages import CHROMIUM, Browser, Page, faults
 from PIL import Image
 
 from genmix import StudyError
@@ -23,11 +18,13 @@ MISSING = [name for name in book.PACKAGES if not book.present(name)]
 needs_sphinx = pytest.mark.skipif(
     bool(MISSING), reason=f'make book needs {", ".join(MISSING)}: pip install -e ".[book]"'
 )
-CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-EQUATION = r'$$\tilde x = \lambda\, x_\text{real} + (1-\lambda)\, x_\text{syn},\qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)$$'
+EQUATION = (
+    r'$$\tilde x = \lambda\, x_\text{real} + (1-\lambda)\, x_\text{syn},'
+    r'\qquad \lambda \sim \mathrm{Beta}(\alpha, \alpha)$$'
+)
 
 
-# ---- a run with two notebooks -------------------------------------------------------------------------------------
+# ---- a run with two notebooks ----
 
 
 def picture(shade, kind='png'):
@@ -45,8 +42,8 @@ def shown(alt, shade, kind='image/png', about=True):
     }
 
 
-def prose(name, text):
-    return {'cell_type': 'markdown', 'id': name, 'metadata': {}, 'source': text}
+def prose(name, text, *tags):
+    return {'cell_type': 'markdown', 'id': name, 'metadata': {'tags': list(tags)}, 'source': text}
 
 
 def code(name, text, *outputs, tags=()):
@@ -81,23 +78,26 @@ def small_run():
     seven = notebook(
         prose(
             'title',
-            f'# 07 · Mixing\n\n**What is *mixed* | and why?**\n\n{EQUATION}\n\nMixup ([Zhang 2018](https://arxiv.org/abs/1710.09412)). Next: `09_results`; not `08_other`.',
+            f'# 07 · Mixing\n\n**What is *mixed* | and why?**\n\n{EQUATION}\n\n'
+            'Mixup ([Zhang 2018](https://arxiv.org/abs/1710.09412)). Next: `09_results`; not `08_other`.',
+            'equation',
         ),
-        code('one', "study.figure(fig, 'figure1')", shown('The "method", <drawn>', 10)),
+        code('one', "study.figure(fig, 'figure1')", shown('The "method", <drawn>', 10), tags=['figure1']),
         code(
             'two',
             "study.figure(a, 'figure2')\nstudy.figure(b, 'figure3')",
             shown('Photographs turn into lesions', 60),
             shown('Real | synthetic [lesions]', 90, about=False),
+            tags=['figure2', 'figure3'],
         ),
-        code('film', 'Image()', shown('A film', 30, 'image/gif')),
+        code('snapshots', 'Image()', shown('Snapshots', 30, 'image/gif')),
         code('answer', 'hidden_answer = 7', tags=['solution']),
     )
     nine = notebook(
         prose('title', '# 09 · Results\n\n**Does it help?**\n\nBefore: `07_genmix`.'),
         prose('more', '$$a = b$$'),
-        code('numbers', 'tables = results_table(replicates)', table),
-        code('one', "study.figure(fig, 'figure4')", shown('Points', 120)),
+        code('numbers', 'tables = results_table(replicates)', table, tags=['table']),
+        code('one', "study.figure(fig, 'figure4')", shown('Points', 120), tags=['figure4']),
     )
     return {'07_genmix': seven, '09_results': nine}
 
@@ -120,152 +120,6 @@ def site(clone):
     return clone / 'runs' / 'small' / 'book', done
 
 
-# ---- a checker of pages -------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """What a page refers to, its anchors, its images without alt text."""
-
-    def __init__(self, file):
-        super().__init__()
-        self.links, self.loads, self.ids, self.images = [], [], set(), []
-        self.feed(file.read_text(encoding='utf-8'))
-
-    def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.ids.add(found.get('id'))
-        if tag == 'img':
-            self.images.append((found['src'], found.get('alt')))
-        if tag == 'a' and 'href' in found:
-            self.links.append(found['href'])
-        elif url := found.get('src') or (found.get('href') if tag == 'link' else None):
-            self.loads.append(url)
-
-
-def faults(site):
-    """Sentences about broken links, anchors and images, missing alt text, and what would come from a network."""
-    pages, found = {file: Page(file) for file in site.glob('*.html')}, []
-    for file, page in pages.items():
-        found += [
-            f'{file.name}: {url} comes from a network'
-            for url in page.loads
-            if urlsplit(url).scheme not in ('', 'data')
-        ]
-        found += [f'{file.name}: no alt text on {src}' for src, alt in page.images if not alt or alt == src]
-        for url in page.links + page.loads:
-            scheme, _, path, _, anchor = urlsplit(url)
-            target = (site / unquote(path)).resolve() if path else file
-            if scheme in ('http', 'https', 'data', 'mailto', 'javascript'):
-                continue
-            if not target.is_file():
-                found.append(f'{file.name}: {url} leads nowhere')
-            elif anchor and target in pages and unquote(anchor) not in pages[target].ids:
-                found.append(f'{file.name}: {url} has no such anchor')
-    return found
-
-
-class Browser:
-    """Headless Chromium, spoken to through its debugging socket."""
-
-    def __init__(self, folder):
-        websocket = pytest.importorskip('websocket')
-        quiet = [
-            '--disable-gpu',
-            '--no-first-run',
-            '--disable-background-networking',
-            '--disable-component-update',
-            '--disable-sync',
-        ]
-        self.process = subprocess.Popen(
-            [
-                CHROMIUM,
-                '--headless',
-                '--no-sandbox',
-                *quiet,
-                f'--user-data-dir={folder}',
-                '--remote-debugging-port=0',
-                '--remote-allow-origins=*',
-                'about:blank',
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        port = Path(folder) / 'DevToolsActivePort'
-        deadline = time.time() + 120
-        while not (port.exists() and port.read_text().count('\n')) and time.time() < deadline:
-            time.sleep(0.1)
-        tabs = json.load(urlopen(f'http://127.0.0.1:{port.read_text().split()[0]}/json/list'))
-        self.socket = websocket.create_connection(
-            next(t['webSocketDebuggerUrl'] for t in tabs if t['type'] == 'page'), timeout=60
-        )
-        self.count, self.events = 0, []
-        for domain in ('Page', 'Runtime', 'Log', 'Network'):
-            self.ask(f'{domain}.enable')
-
-    def ask(self, method, **params):
-        self.count += 1
-        self.socket.send(json.dumps({'id': self.count, 'method': method, 'params': params}))
-        while True:
-            said = json.loads(self.socket.recv())
-            if said.get('id') == self.count:
-                return said['result']
-            self.events.append(said)
-
-    def value(self, expression):
-        return self.ask('Runtime.evaluate', expression=expression, awaitPromise=True, returnByValue=True)[
-            'result'
-        ].get('value')
-
-    def open(self, url, until='true'):
-        """Problems of a page: errors in the console, what failed to load, what was asked of a network, images that show nothing."""
-        self.events = []
-        self.ask('Page.navigate', url=url)
-        deadline = time.time() + 60
-        while (
-            not (
-                self.value('document.readyState') == 'complete'
-                and self.value('location.href') == url
-                and self.value(until)
-            )
-            and time.time() < deadline
-        ):
-            time.sleep(0.1)
-        self.value('window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 1)')
-        broken = self.value(
-            '[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)'
-        )
-        return [*map(str, broken or []), *filter(None, map(problem, self.events))]
-
-    def close(self):
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait(30)
-
-
-def problem(event):
-    kind, about = event.get('method'), event.get('params', {})
-    if kind == 'Runtime.exceptionThrown':
-        return (
-            about['exceptionDetails']
-            .get('exception', {})
-            .get('description', about['exceptionDetails']['text'])
-        )
-    if kind == 'Log.entryAdded' and about['entry']['level'] == 'error':
-        return about['entry']['text'] + ' ' + about['entry'].get('url', '')
-    if kind == 'Runtime.consoleAPICalled' and about['type'] in ('error', 'assert'):
-        return json.dumps(about['args'])[:300]
-    if kind == 'Network.loadingFailed' and not about.get('canceled'):
-        return about['errorText']
-    if kind == 'Network.requestWillBeSent' and urlsplit(about['request']['url']).scheme in (
-        'http',
-        'https',
-        'ws',
-        'wss',
-    ):
-        return f'asks for {about["request"]["url"]}'
-    return None
-
-
 @pytest.fixture
 def browser(tmp_path):
     if not CHROMIUM:
@@ -275,7 +129,7 @@ def browser(tmp_path):
     browser.close()
 
 
-# ---- the tests ----------------------------------------------------------------------------------------------------
+# ---- the tests ----
 
 
 def test_every_link_image_and_anchor_of_the_book(site):
@@ -289,7 +143,8 @@ def test_every_link_image_and_anchor_of_the_book(site):
 
 def test_the_checker_sees_what_is_broken(tmp_path):
     (tmp_path / 'a.html').write_text(
-        '<h1 id="here">x</h1><a href="#here">y</a><a href="b.html">y</a><a href="#there">y</a><img src="c.png"><script src="https://x.org/y.js"></script>'
+        '<h1 id="here">x</h1><a href="#here">y</a><a href="b.html">y</a><a href="#there">y</a>'
+        '<img src="c.png"><script src="https://x.org/y.js"></script>'
     )
     assert [line.split(': ')[1] for line in faults(tmp_path)] == [
         'https://x.org/y.js comes from a network',
@@ -314,7 +169,8 @@ def test_what_is_of_the_paper_is_one_click_away(site):
         assert target in links, target
     text = (folder / '07_genmix.html').read_text(encoding='utf-8')
     cell = text[text.index('id="cell-one"') : text.index('id="cell-two"')]
-    assert 'figure1' in cell and 'figure2' not in cell, 'the anchor stands on the cell that makes the figure'
+    made = 'the anchor is on the cell that makes the figure'
+    assert "figure1'" in cell and "figure2'" not in cell, made
     assert r'\tilde x' in text[text.index(f'id="{equation}"') :][:200]
 
 
@@ -325,7 +181,7 @@ def test_images_say_what_they_show(site):
         'The "method", <drawn>',
         'Photographs turn into lesions',
         'Real | synthetic [lesions]',
-        'A film',
+        'Snapshots',
     ]
     assert [alt for src, alt in Page(folder / 'index.html').images if 'figure2' in src] == [
         'Photographs turn into lesions'
@@ -356,7 +212,7 @@ def test_pages_load_from_disk_without_an_error(site, browser):
 def test_search_works_from_disk(site, browser):
     folder, _ = site
     found = '[...document.querySelectorAll("#search-results li a")].map(a => a.getAttribute("href"))'
-    for word, pages in (('unicorn', {'09_results.html'}), ('mixup', {'07_genmix.html', 'bibliography.html'})):
+    for word, pages in (('unicorn', {'09_results.html'}), ('zhang', {'07_genmix.html', 'bibliography.html'})):
         assert (
             browser.open(
                 f'{(folder / "search.html").as_uri()}?q={word}', until=f'{found}.length >= {len(pages)}'
@@ -403,6 +259,9 @@ def test_an_unfinished_run_is_one_sentence(project, monkeypatch, capsys):
 def test_an_overview_that_shows_a_figure_again_is_not_where_it_is_made():
     pages = {'00_overview': notebook(code('again', "study.figure(fig, 'figure1')"))} | small_run()
     assert book.locate(pages, 'small')['Figure 1'][0] == '07_genmix'
+    pages['00_overview']['cells'][0]['metadata']['tags'] = ['figure1']
+    with pytest.raises(StudyError, match='"Figure 1".*have 2 of these'):
+        book.locate(pages, 'small')
 
 
 def test_the_notebooks_have_all_of_the_paper():
@@ -422,7 +281,7 @@ def test_the_notebooks_have_all_of_the_paper():
 
 
 def test_every_work_that_a_notebook_links_to_is_in_the_bibliography():
-    text = (ROOT / 'book' / 'references.bib').read_text(encoding='utf-8')
+    text = (ROOT / 'docs' / 'book' / 'references.bib').read_text(encoding='utf-8')
     works = book.works_of(text)
     linked = {
         i.lower()

@@ -7,60 +7,11 @@ import subprocess
 import pytest
 import yaml
 from conftest import ROOT, make
-from test_pictures import noisy, shown
+from test_outputs import executed, noisy, shown, stream
 
 from genmix import StudyError
 from tools import publish
-from tools.publish import presentable, stamp
-
-
-def stream(text, name='stdout'):
-    return {'output_type': 'stream', 'name': name, 'text': text.splitlines(keepends=True)}
-
-
-def result(**data):
-    return {
-        'output_type': 'execute_result',
-        'execution_count': 7,
-        'metadata': {},
-        'data': {k.replace('_', '/'): v for k, v in data.items()},
-    }
-
-
-def cell(name, source, outputs=(), **metadata):
-    return {
-        'id': name,
-        'cell_type': 'code',
-        'metadata': metadata,
-        'source': [source],
-        'execution_count': 7,
-        'outputs': list(outputs),
-    }
-
-
-def executed(*outputs):
-    """A notebook as papermill leaves it: tagged parameters, injected ones, one cell with `outputs`."""
-    noise = {'papermill': {'duration': 1.5, 'start_time': '2026-01-01T00:00:00'}, 'tags': []}
-    cells = [
-        {'id': 'title', 'cell_type': 'markdown', 'metadata': dict(noise), 'source': ['# Title']},
-        cell('p', "run = ''", tags=['parameters'], papermill={}),
-        cell('q', "run = 'cpu'", tags=['injected-parameters']),
-        cell('a', 'show()', outputs, **noise),
-    ]
-    return {
-        'cells': cells,
-        'nbformat': 4,
-        'nbformat_minor': 5,
-        'metadata': {
-            'genmix': {'makes': [], 'needs': []},
-            'papermill': {'duration': 3},
-            'language_info': {'name': 'python', 'version': '3.11.7'},
-        },
-    }
-
-
-def outputs(*made):
-    return presentable(executed(*made))['cells'][-1]['outputs']
+from tools.publish import stamp
 
 
 def committed(notebook):
@@ -79,7 +30,7 @@ def committed(notebook):
 def finished(study, monkeypatch):
     """A project of one notebook and a run of it."""
     monkeypatch.setattr(publish.verify, 'numbers', lambda study: {'exact': {'patients': 5}})
-    run = executed(stream('▸ made in 3 s\n5 patients\n'), shown(noisy()))
+    run = executed(stream('▸ made in 3 s\n', 'stderr'), stream('5 patients\n'), shown(noisy()))
     for path, content in (
         (study.home / 'notebooks' / '01_a.ipynb', committed(run)),
         (study.path('notebooks', '01_a.ipynb'), run),
@@ -95,81 +46,6 @@ def edit(path, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-
-
-def test_what_belongs_to_one_machine_and_hour_goes():
-    run = executed(
-        stream('▸ made in 3 s\n'),
-        stream('kept\n▸ 3 of 9\n'),
-        stream('/x/y.py:45: UserWarning\n', 'stderr'),
-        stream('too\n'),
-    )
-    before, clean = copy.deepcopy(run), presentable(run)
-    assert run == before
-    assert [c['id'] for c in clean['cells']] == ['title', 'p', 'a'] and [
-        c.get('execution_count') for c in clean['cells']
-    ] == [None, 1, 2]
-    assert (
-        clean['cells'][1]['metadata'] == {'tags': ['parameters']}
-        and clean['cells'][2]['metadata'] == {}
-        and clean['cells'][1]['source'] == ["run = ''"]
-    )
-    assert clean['cells'][-1]['outputs'] == [stream('kept\ntoo\n')]
-    assert clean['metadata'] == {'genmix': {'makes': [], 'needs': []}, 'language_info': {'name': 'python'}}
-
-
-def test_bars_go():
-    assert outputs(stream(' 10%|#   | 1/10\r100%|####| 10/10\ndone\n'), stream('1 of 2\r2 of 2\n')) == [
-        stream('done\n2 of 2\n')
-    ]
-    assert (
-        outputs(
-            result(**{'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text_plain': '0it'})
-        )
-        == []
-    )
-    assert outputs(result(text_html='<progress value=3></progress>', text_plain='x')) == []
-
-
-def test_values_keep_what_they_say():
-    table = (
-        '<style>#T_b4811_row0_col0 {}</style><table id="T_b4811"><td id="T_b4811_row0_col0">5</td></table>\n'
-    )
-    styled, markdown, plain = outputs(
-        result(text_html=table, text_plain='<pandas.io.formats.style.Styler at 0x7ff21a89d1d0>'),
-        result(text_markdown='**yes**', text_plain='<IPython.core.display.Markdown object>'),
-        result(text_plain=['a\n', 'b']),
-    )
-    assert (
-        list(styled['data']) == ['text/html']
-        and 'T_b4811' not in styled['data']['text/html'][0]
-        and styled['data']['text/html'][0].count('T_a-0') == 3
-    )
-    assert (
-        markdown['data'] == {'text/markdown': ['**yes**']}
-        and plain['data'] == {'text/plain': ['a\n', 'b']}
-        and plain['execution_count'] == 2
-    )
-    assert outputs(result(text_plain='<thing.Thing at 0x7ff21a89d1d0>'))[0]['data'] == {
-        'text/plain': ['thing.Thing']
-    }
-
-
-def test_pictures_keep_their_alt_text():
-    film = shown(noisy())
-    film['data']['text/plain'] = '<IPython.core.display.Image object>'
-    for picture in outputs(shown(noisy()), film):
-        assert picture['metadata'] == {'image/png': {'alt': 'a disc'}} and picture['data']['text/plain'] == [
-            'a disc'
-        ]
-
-
-def test_a_notebook_full_of_noise_becomes_small_enough():
-    big = executed(*(shown(noisy(700, seed=k)) for k in range(4)))
-    assert len(publish.written(big)) > 1.5 * publish.ROOM
-    clean = presentable(big)
-    assert len(publish.written(clean)) <= publish.ROOM
-    assert publish.written(presentable(clean)) == publish.written(clean), 'what is presentable stays as it is'
 
 
 def test_a_run_is_published(finished):
@@ -268,7 +144,7 @@ def test_main_says_one_line(finished, monkeypatch, capsys):
 
 
 def test_a_review_shows_sources_alone(clone):
-    """make nbdiff, with the project's own nbdime_config.json: outputs and stamps are passed over, prose and parameters are not."""
+    """make nbdiff, with the project's nbdime_config.json, skips outputs and stamps, not sources."""
 
     def git(*words):
         return subprocess.run(

@@ -25,15 +25,8 @@ def run(study):
     cohort[:50].save(study.folder / 'population')
     splits.to_csv(study.folder / 'cohort' / 'splits.csv', index=False)
     rows = [
-        {
-            'arm': arm,
-            'test_set': test,
-            'label': label,
-            'metric': metric,
-            'mean': mean,
-            'low': mean - 0.02,
-            'high': mean + 0.02,
-        }
+        {'arm': arm, 'test_set': test, 'label': label, 'metric': metric}
+        | {'mean': mean, 'low': mean - 0.02, 'high': mean + 0.02}
         for arm, mean in ARMS.items()
         for test in ('holdout', 'population')
         for label, metric in (('all', 'balanced_accuracy'), ('all', 'accuracy'), ('small', 'sensitivity'))
@@ -143,7 +136,9 @@ def test_what_only_one_has_is_named(run):
     for before, after in ((now, less), (less, now)):
         said = verify.moved(before, after)
         assert [line.split(': ')[0] for line in said] == [
-            'exact, population',
+            'exact, population, small',
+            'exact, population, middle',
+            'exact, population, large',
             'scores, population, dcgan',
             'cards, dcgan, coverage',
         ]
@@ -159,18 +154,18 @@ def test_what_could_not_be_measured(run):
 
 
 def test_honest_repetitions_rarely_fail():
-    """Five classifiers an arm drawn anew, 95 % Student intervals: one comparison in a hundred at most is called a move; two points and more of shift are found."""
+    """Five classifiers per arm drawn anew, 95 % Student intervals: at most 1 % are called a move.
+
+    Shifts of six points are found.
+    """
     rng = np.random.default_rng(0)
 
     def draw(shift):
         return (lambda x: (x.mean(), 2.776 * x.std(ddof=1) / 5**0.5))(0.75 + shift + rng.normal(0, 0.01, 5))
 
     def interval(mean, half):
-        return [
-            mean,
-            mean - (half**2 + 0.01**2) ** 0.5,
-            mean + (half**2 + 0.01**2) ** 0.5,
-        ]  # patients add their part
+        half = (half**2 + 0.01**2) ** 0.5  # patients add their part
+        return [mean, mean - half, mean + half]
 
     def rate(shift):
         return np.mean(
@@ -195,9 +190,9 @@ def test_main_passes_on_committed_numbers_and_fails_on_a_changed_one(run, monkey
     )
     path.write_text(verify.as_text(changed(now, ('scores', 'holdout', 'dcgan'), [0.5, 0.45, 0.55])))
     assert verify.main(['--run', 'test']) == 1
-    assert (
-        capsys.readouterr().out
-        == 'scores, holdout, dcgan: 50.0 [45.0, 55.0] committed, 70.0 [68.0, 72.0] now: too far apart for their intervals\n'
+    assert capsys.readouterr().out == (
+        'scores, holdout, dcgan: 50.0 [45.0, 55.0] committed, 70.0 [68.0, 72.0] now: '
+        'too far apart for their intervals\n'
     )
     path.write_text('{')
     assert verify.main(['--run', 'test']) == 1 and 'git checkout' in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""How the small base model is made (`make base`): pictures, scenes, captions, training, model card."""
+"""How the small base model is made (`make base`): photographs, scenes, captions, training, model card."""

@@ -1,4 +1,4 @@
-"""The weights as they are shipped, and their model card: what a variant was shown, under which licences, how it was trained, which files it is."""
+"""The shipped weights of a variant and their model card: sources, licences, settings, hashes of files."""
 
 import json
 import shutil
@@ -13,26 +13,32 @@ from genmix.data.images import montage
 from genmix.generators.pretrained import networks
 from genmix.generators.pretrained.shipped import PROMPTS, sha256
 from genmix.run.files import atomic_write, replace_folder
+from genmix.run.log import log
 from genmix.run.provenance import environment
 from tools.base.photographs import PHOTOGRAPHS
 
 LIMIT = 12_000_000  # bytes of a variant
+EXAMPLES = 48  # training images shown beside the weights
 LIMITS = (
     '64 px, gray, a few dozen words: everyday subjects come out as textures and outlines.',
     'Photographs are few, so samples repeat parts of them.',
-    'The captions and scenes were written by people who know what liver lesions look like; `natural` never saw the scenes and is the control for that.',
-    'Neither variant was shown a CT, another medical image or a phantom.',
+    'The captions and scenes were written by people who know what liver lesions look like; `natural` was '
+    'trained without the scenes and is the control for that.',
+    'Neither variant was trained on a CT, another medical image or a phantom.',
 )
 README = """# Base model `{variant}`
 
-A latent diffusion model of {parameters:.1f} million parameters for 64 px gray pictures, trained from scratch for the GenMix study. It loads with
-`diffusers.StableDiffusionPipeline.from_pretrained(folder)`, or with hashes checked by `genmix.base.load("{variant}")`. `make base` makes it again.
+A latent diffusion model of {parameters:.1f} million parameters for 64 px gray pictures, trained from
+scratch for the GenMix study. It loads with `diffusers.StableDiffusionPipeline.from_pretrained(folder)`, or,
+hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `make base` makes it again.
 
-- **Shown**: {crops} crops of {photographs} photographs{scenes}. No medical image of any kind, no phantom.
-- **Captions**: {captions} for each image, from the photograph's subject and measured attributes (tone, texture, sharpness, contrast, direction of
-  lines, most pronounced spot, shading), or from what a scene was drawn from; each part is left out at random. Vocabulary: {words} words (genmix/base/captions.py).
-- **Training**: autoencoder {autoencoder_steps} steps on photographs only, then denoiser and text encoder {steps} steps, seed {seed}; losses in `loss.csv` and
-  `autoencoder_loss.csv`.
+- **Trained on**: {crops} crops of {photographs} photographs{scenes}.
+  No medical image of any kind, no phantom.
+- **Captions**: {captions} for each image, from the photograph's subject and measured attributes (tone,
+  texture, sharpness, contrast, direction of lines, most pronounced spot, shading), or from what a scene was
+  drawn from; each part is left out at random. Vocabulary: {words} words, `captions.py` beside this folder.
+- **Training**: autoencoder {autoencoder_steps} steps on photographs only, then denoiser and text encoder
+  {steps} steps, seed {seed}; losses in `loss.csv` and `autoencoder_loss.csv`.
 - **Files**: weights in float16 safetensors; `card.json` lists the SHA-256 of each.
 
 ## Limits
@@ -45,75 +51,75 @@ A latent diffusion model of {parameters:.1f} million parameters for 64 px gray p
 |---|---|---|---|
 {sources}
 
-`examples.png` and `examples.json`: some of the images it was shown, cut, in gray and with tones changed, with captions and sources. Each keeps the licence of its
-picture; authors are in the file names and in the copyright files of the packages. `prompts.png`: what these weights draw for a dozen prompts, one a row:
+`examples.png` and `examples.json`: some of the training images, cut, in gray and with tones changed, with
+captions and sources. Each keeps the licence of its picture; authors are in the file names and in the
+copyright files of the packages. `prompts.png`: samples of these weights for a dozen prompts, one per row:
 
 {prompts}
 """
 
 
-def export(variant, pipeline, settings, folder, out, shown, examples=48):
-    """Write out/<variant>: the pipeline in float16, losses, examples of what it was shown, card.json and README.md.  Returns that folder."""
+def export(variant, pipeline, settings, folder, out, training):
+    """Write out/<variant>: the pipeline in float16, losses, examples, card.json, README.md; returns it.
+
+    training   (images, captions, sources) as training_images.training_images gives them
+    """
     work = folder / f'.{variant}.weights'
     shutil.rmtree(work, ignore_errors=True)
     with networks.quietly():
         pipeline.save_pretrained(work)
     for file in work.rglob('*.safetensors'):
         save_file({k: v.half().contiguous() for k, v in load_file(file).items()}, file, {'format': 'pt'})
-    save_sheet(
-        networks.load_pipeline(work), work / 'prompts.png'
-    )  # of the weights as they are shipped, rounded
-    for log, name in (
-        (folder / variant / 'log.csv', 'loss.csv'),
-        (folder / 'autoencoder' / 'log.csv', 'autoencoder_loss.csv'),
-    ):
-        pd.read_csv(log).to_csv(work / name, index=False)
-    save_examples(work, shown, examples, settings.seed)
-    about = describe(variant, pipeline, settings, shown)
+    save_sheet(networks.load_pipeline(work), work / 'prompts.png')  # of the weights as shipped, rounded
+    for phase, name in ((variant, 'loss.csv'), ('autoencoder', 'autoencoder_loss.csv')):
+        pd.read_csv(folder / phase / 'log.csv').to_csv(work / name, index=False)
+    save_examples(work, training, settings.seed)
+    about = describe(variant, pipeline, settings, training)
     (work / 'README.md').write_text(readme(about))
-    files = sorted(p for p in work.rglob('*') if p.is_file())
-    about['sha256'] = {p.relative_to(work).as_posix(): sha256(p) for p in files}
-    about['bytes'] = sum(p.stat().st_size for p in files)
+    add_hashes(about, work)
     (work / 'card.json').write_text(json.dumps(about, indent=1))
     out.mkdir(parents=True, exist_ok=True)
     shutil.copytree(work, (landing := out / f'.{variant}'), dirs_exist_ok=True)
     replace_folder(landing, out / variant)
     shutil.rmtree(work)
-    log.info(
-        f'{variant}: {about["bytes"] / 1e6:.1f} MB of weights'
-        + (' (more than the package should carry)' if about['bytes'] > LIMIT else '')
-    )
+    too_large = ' (more than the package should carry)' if about['bytes'] > LIMIT else ''
+    log.info(f'{variant}: {about["bytes"] / 1e6:.1f} MB of weights{too_large}')
     return out / variant
 
 
+def add_hashes(about, folder):
+    """Add `sha256` of each file but the card, and `bytes` of them all, to the dict of a card."""
+    files = sorted(p for p in folder.rglob('*') if p.is_file() and p.name != 'card.json')
+    about['sha256'] = {p.relative_to(folder).as_posix(): sha256(p) for p in files}
+    about['bytes'] = sum(p.stat().st_size for p in files)
+
+
 def save_sheet(pipeline, path, columns=8):
-    """A sheet of PROMPTS, one a row, as a PNG."""
+    """Samples for PROMPTS, one prompt per row, as a PNG."""
     images = networks.sample_images(pipeline, [p for p in PROMPTS for _ in range(columns)])
     with atomic_write(path) as part:
         Image.fromarray(montage(images, columns)).save(part, 'png')
 
 
-def save_examples(folder, shown, n, seed):
-    """Some of the images, one below the other in a PNG, and one caption and the source of each."""
-    images, captions, sources = shown
-    rows = np.random.default_rng(seed).choice(len(images), min(n, len(images)), replace=False)
+def save_examples(folder, training, seed):
+    """Some of the training images, one below the other in a PNG, and one caption and the source of each."""
+    images, captions, sources = training
+    n = min(EXAMPLES, len(images))
+    rows = np.random.default_rng(seed).choice(len(images), n, replace=False)
     Image.fromarray(np.concatenate(images[rows])).save(folder / 'examples.png')
-    said = [{'caption': captions[i][0], 'source': sources[i]} for i in rows]
-    (folder / 'examples.json').write_text(json.dumps(said, indent=1))
+    examples = [{'caption': captions[i][0], 'source': sources[i]} for i in rows]
+    (folder / 'examples.json').write_text(json.dumps(examples, indent=1))
 
 
-def describe(variant, pipeline, settings, shown):
-    """The card without its hashes."""
-    _, texts, sources = shown
+def describe(variant, pipeline, settings, training):
+    """The card without its hashes: a dict."""
+    _, texts, sources = training
     counts = pd.Series(sources).value_counts()
     licences = {f'{p.package}/{p.file}': p.licence for p in PHOTOGRAPHS}
-    nets = {
-        name: sum(p.numel() for p in getattr(pipeline, name).parameters())
-        for name in ('vae', 'unet', 'text_encoder')
-    }
+    parts = {name: getattr(pipeline, name) for name in ('vae', 'unet', 'text_encoder')}
     return {
         'variant': variant,
-        'parameters': nets,
+        'parameters': {name: sum(p.numel() for p in net.parameters()) for name, net in parts.items()},
         'settings': asdict(settings),
         'images': len(sources),
         'scenes': int(counts.get('scene', 0)),
@@ -129,11 +135,12 @@ def describe(variant, pipeline, settings, shown):
 
 
 def readme(about):
+    """README.md of a variant, from the dict of its card."""
+    settings = about['settings']
     sources = [
         '| {1} | {0} | {2} | {3} |'.format(*row['picture'].split('/', 1), row['licence'], row['crops'])
         for row in about['sources']
     ]
-    settings = about['settings']
     return README.format(
         variant=about['variant'],
         parameters=sum(about['parameters'].values()) / 1e6,

@@ -1,8 +1,8 @@
-"""The photographs that the base is shown: which ones, their licences, where they come from, and crops of them.
+"""The photographs that the base is trained on: their licences, where they come from, and crops of them.
 
-They come from two Python packages and from Debian's wallpaper packages, and all are everyday pictures.  Medical pictures that
-scikit-image ships (retina, ihc, cell, microaneurysms) are left out, and so is every file whose licence could not be read
-(moon, page, motorcycle).
+They come from two Python packages and from Debian's wallpaper packages, and all are everyday pictures.
+Medical pictures that scikit-image ships (retina, ihc, cell, microaneurysms) are left out, and so is every
+file whose licence could not be read (moon, page, motorcycle).
 """
 
 import os
@@ -19,7 +19,7 @@ from genmix.run.log import log
 
 
 class Photograph(NamedTuple):
-    """`subject` is what a caption calls it, several ways apart by '|'; `file` lies below its package's folder of pictures."""
+    """`subject` is what a caption calls it, alternatives separated by '|'; `file` is below the package."""
 
     package: str
     file: str
@@ -27,15 +27,8 @@ class Photograph(NamedTuple):
     licence: str
 
 
-CC0, PUBLIC, BY2, BY4, SA3, SA4, GPL = (
-    'CC0-1.0',
-    'public domain',
-    'CC-BY-2.0',
-    'CC-BY-4.0',
-    'CC-BY-SA-3.0',
-    'CC-BY-SA-4.0',
-    'GPL-2+',
-)
+CC0, PUBLIC, GPL = 'CC0-1.0', 'public domain', 'GPL-2+'
+BY2, BY4, SA3, SA4 = 'CC-BY-2.0', 'CC-BY-4.0', 'CC-BY-SA-3.0', 'CC-BY-SA-4.0'
 OLD, NEW = 'lomiri-wallpapers-16.04', 'lomiri-wallpapers-20.04'
 PHOTOGRAPHS = [
     Photograph(*row)
@@ -105,17 +98,17 @@ PHOTOGRAPHS = [
         ('gnome-backgrounds', 'gnome/wood-l.webp', 'wood|slats', GPL),
     ]
 ]
-PYTHON = {
-    'scikit-learn': ('sklearn', 'datasets/images'),
-    'scikit-image': ('skimage', 'data'),
-}  # import name, folder of its pictures
-LARGEST = 1400  # longer side in pixels to which a photograph is reduced first: wallpapers have little detail beyond it
+# Python packages: import name, folder of their pictures.
+PYTHON = {'scikit-learn': ('sklearn', 'datasets/images'), 'scikit-image': ('skimage', 'data')}
+LARGEST = (
+    1400  # longer side in pixels to which a photograph is reduced first: wallpapers have little detail beyond
+)
 
 
 def fetch(packages, cache):
-    """Bring the Debian packages into the folder `cache` and unpack them: the system's own package tool decides where from.
+    """Download the Debian packages, with the system's own package tool, and unpack them in folder `cache`.
 
-    Returns those that are there.  A package that cannot be had is left out with a line.
+    Returns those that are there.  A package that cannot be downloaded is left out with a log line.
     """
     there = []
     for package in packages:
@@ -124,26 +117,21 @@ def fetch(packages, cache):
             if not folder.exists():
                 part = folder.with_name(f'.{package}.part').resolve()
                 part.mkdir(parents=True, exist_ok=True)
-                subprocess.run(
-                    ['apt-get', 'download', package], cwd=part, check=True, capture_output=True, timeout=600
-                )
-                subprocess.run(
-                    ['dpkg-deb', '-x', str(next(part.glob('*.deb'))), str(part)],
-                    check=True,
-                    capture_output=True,
-                    timeout=600,
-                )
+                how = {'check': True, 'capture_output': True, 'timeout': 600}
+                subprocess.run(['apt-get', 'download', package], cwd=part, **how)
+                subprocess.run(['dpkg-deb', '-x', str(next(part.glob('*.deb'))), str(part)], **how)
                 os.rename(part, folder.resolve())
             there.append(package)
         except (OSError, subprocess.SubprocessError, StopIteration) as error:
             log.info(
-                f'{package} is left out: {type(error).__name__}; its photographs are missing from what the base is shown'
+                f'{package} is left out: {type(error).__name__}; '
+                'its photographs are missing from the training images of the base'
             )
     return there
 
 
 def folder_of(package, cache):
-    """Where the pictures of a package lie.  StudyError when scikit-image is not installed."""
+    """The folder of the pictures of a package.  StudyError when scikit-image is not installed."""
     if package not in PYTHON:
         return Path(cache) / package / 'usr' / 'share' / 'backgrounds'
     module, below = PYTHON[package]
@@ -179,8 +167,9 @@ def read(path):
 def crops(pictures, n, size=64, seed=0):
     """`n` square crops, as many of each picture: uint8 (n, size, size) and the picture's number int64 (n,).
 
-    Position is uniform, the side log-uniform from `size` pixels to the whole picture, half of the crops are mirrored, and
-    half have their gray levels bent (gamma) and narrowed.  A crop that shows nearly nothing is drawn again, up to 8 times.
+    Position is uniform, the side log-uniform from `size` pixels to the whole picture; half of the crops are
+    mirrored, and half have their gray levels changed (gamma) and their range narrowed.  A crop that shows
+    nearly nothing is drawn again, up to 8 times.
     """
     rng = np.random.default_rng(seed)
     source = np.resize(np.arange(len(pictures)), n)
@@ -188,6 +177,7 @@ def crops(pictures, n, size=64, seed=0):
 
 
 def one_crop(picture, size, rng):
+    """One crop of a picture float32 (H, W) in [0, 1]: uint8 (size, size)."""
     shortest = min(picture.shape)
     for _ in range(8):
         side = int(round(np.exp(rng.uniform(np.log(min(size, shortest)), np.log(shortest)))))

@@ -1,7 +1,7 @@
-"""Procedural scenes with captions, for the `mixed` base: shapes, tones, sizes, edges, positions, textures, noise.
+"""Procedural scenes for the `mixed` base: shapes, tones, sizes, edges, positions, textures, noise.
 
-General figures, not lesions; but people who know lesions wrote them, so what `mixed` can do with a lesion is no proof of what a base
-that never met such shapes could.  The variant `natural` sees none of this.
+General shapes, not lesions; but people who know lesions wrote them, so what `mixed` can do with a lesion is
+no proof of what a base that never met such shapes could.  The variant `natural` is trained without them.
 """
 
 import numpy as np
@@ -16,24 +16,25 @@ LEVELS = {
     'bright': (0.62, 0.78),
     'white': (0.82, 0.97),
 }
-RADII = {
+RADII = {  # of the side
     'tiny': (0.05, 0.08),
     'small': (0.09, 0.14),
     'medium': (0.16, 0.23),
     'large': (0.25, 0.36),
     'huge': (0.4, 0.55),
-}  # of the side
+}
 EDGES = {'sharp': (0.006, 0.012), 'soft': (0.025, 0.045), 'blurred': (0.05, 0.07)}  # width, of the side
 GRAIN = {'fine': (0.4, 0.8), 'coarse': (1.1, 2.2)}  # correlation length, pixels
 COUNTS = {'two': 2, 'three': 3, 'many': 7}
 
 
 def round_shape(d, angle, r, rng, waves=()):
-    """Signed distance of a disc whose radius waves: (how many, how strong) pairs."""
+    """Signed distance of a disc whose radius has `waves`: pairs (number, amplitude)."""
     return d - r * (1 + sum(a * np.sin(k * angle + rng.uniform(0, 6.3)) for k, a in waves))
 
 
-# Each: signed distance (negative inside) of a shape of radius r around the origin; u, v turned coordinates, d their length, angle theirs.
+# Each: signed distance (negative inside) of a shape of radius r around the origin; u, v rotated coordinates,
+# d their length, angle theirs.
 SHAPES = {
     'disc': lambda u, v, d, angle, r, rng: d - r,
     'ellipse': lambda u, v, d, angle, r, rng: np.hypot(u, v * rng.uniform(1.4, 2.2)) - r,
@@ -62,99 +63,98 @@ def inside(distance, width):
 
 
 def draw(rng, size=64):
-    """One scene: uint8 (size, size) and {what: words} for captions.of_scene."""
+    """One scene: uint8 (size, size) and {attribute: words} for sentences.of_scene."""
     y, x = (
         np.mgrid[:size, :size].astype(np.float32) + 0.5
     ) / size  # lengths are shares of the side from here on
-    said = {}
-    level, image = ground(y, x, rng, said)
+    words = {}
+    level, image = ground(y, x, rng, words)
     if rng.random() < 0.35:
-        image = clutter(image, y, x, rng, said)
-    image = figures(image, level, y, x, rng, said)
+        image = clutter(image, y, x, rng, words)
+    image = figures(image, level, y, x, rng, words)
     if rng.random() < 0.25:
         image = gaussian_filter(image, rng.uniform(0.5, 1.5))
     if rng.random() < 0.5:
         kind, amount = str(rng.choice(list(GRAIN))), 0.01 * 10 ** rng.random()
         image = image + amount * noise(rng, size, rng.uniform(*GRAIN[kind]))
-        said['grain'] = ' '.join(
-            w
-            for w in ('with', 'strong' if amount > 0.06 else 'faint' if amount < 0.025 else '', kind, 'grain')
-            if w
-        )
-    return (image.clip(0, 1) * 255).round().astype(np.uint8), said
+        strength = 'strong ' if amount > 0.06 else 'faint ' if amount < 0.025 else ''
+        words['grain'] = f'with {strength}{kind} grain'
+    return (image.clip(0, 1) * 255).round().astype(np.uint8), words
 
 
-def ground(y, x, rng, said):
+def ground(y, x, rng, words):
     """The background: its level, and the level with a texture (H, W)."""
-    said['ground_tone'] = str(rng.choice(list(LEVELS)))
-    level = rng.uniform(*LEVELS[said['ground_tone']])
-    said['ground_texture'] = kind = str(
-        rng.choice(['plain', 'plain', 'plain', 'shaded', 'shaded', 'cloudy', 'striped', 'rough'])
-    )
-    return level, level + textured(kind, y, x, rng, rng.uniform(0.015, 0.07))
+    words['ground_tone'] = str(rng.choice(list(LEVELS)))
+    level = rng.uniform(*LEVELS[words['ground_tone']])
+    textures = ['plain', 'plain', 'plain', 'shaded', 'shaded', 'cloudy', 'striped', 'rough']
+    words['ground_texture'] = kind = str(rng.choice(textures))
+    return level, level + texture(kind, y, x, rng, rng.uniform(0.015, 0.07))
 
 
-def textured(kind, y, x, rng, amount):
+def texture(kind, y, x, rng, amount):
     """A texture (H, W) around zero, of standard deviation about `amount`."""
     along = x * np.cos(a := rng.uniform(0, 6.3)) + y * np.sin(a)
     if kind in ('cloudy', 'rough'):
-        return amount * noise(
-            rng, len(y), len(y) * rng.uniform(*((0.07, 0.14) if kind == 'cloudy' else (0.02, 0.035)))
-        )
+        lengths = (0.07, 0.14) if kind == 'cloudy' else (0.02, 0.035)
+        return amount * noise(rng, len(y), len(y) * rng.uniform(*lengths))
     if kind == 'striped':
         return 1.4 * amount * np.sin(along * rng.uniform(15, 60) + rng.uniform(0, 6.3))
     return 3 * amount * (along - along.mean()) if kind == 'shaded' else np.zeros_like(y)
 
 
-def clutter(image, y, x, rng, said):
+def clutter(image, y, x, rng, words):
     """Lines or dots behind the figures."""
     sign, kind = rng.choice([-1, 1]), str(rng.choice(['lines', 'dots']))
     for _ in range(rng.integers(2, 7)):
         cy, cx, a = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0, 6.3)
-        u, v = (x - cx) * np.cos(a) + (y - cy) * np.sin(a), (y - cy) * np.cos(a) - (x - cx) * np.sin(a)
+        u, v = rotated(y - cy, x - cx, a)
         distance = np.abs(v + rng.uniform(-0.6, 0.6) * u * u) if kind == 'lines' else np.hypot(u, v)
         image = image + sign * rng.uniform(0.1, 0.3) * inside(distance - rng.uniform(0.012, 0.035), 0.012)
-    said['clutter'] = f'over {"bright" if sign > 0 else "dark"} {kind}'
+    words['clutter'] = f'over {"bright" if sign > 0 else "dark"} {kind}'
     return image
 
 
-def figures(image, level, y, x, rng, said):
+def figures(image, level, y, x, rng, words):
     """One shape, or several of a kind, on the background."""
     kind, edge, size = (str(rng.choice(list(of))) for of in (SHAPES, EDGES, RADII))
     count = str(rng.choice(['one', 'one', 'one', 'one', 'two', 'three', 'many']))
-    size = {'large': 'small', 'huge': 'medium'}.get(size, size) if count != 'one' else size
-    others = [v for v in LEVELS.values() if abs(np.mean(v) - level) > 0.1]
-    near = rng.random() < 0.25
-    value = (
-        np.clip(level + rng.choice([-1, 1]) * rng.uniform(0.05, 0.12), 0, 1)
-        if near
-        else rng.uniform(*others[rng.integers(len(others))])
-    )
-    if count != 'one':
-        said['count'] = count
-    said |= {
-        'shape': kind if count == 'one' else kind + ('es' if kind == 'cross' else 's'),
-        'edge': edge,
-        'size': size,
-        'tone': tone(value),
-        'strength': 'faint' if abs(value - level) < 0.13 else '',
-    }
-    said['texture'] = fill = str(rng.choice(['plain', 'plain', 'cloudy', 'rough', 'striped']))
-    width, spread = rng.uniform(*EDGES[edge]), 0.12 if count == 'one' else 0.38
-    for number in range(COUNTS.get(count, 1)):
-        cy, cx = 0.5 + rng.uniform(-spread, spread, 2)
+    single = count == 'one'
+    size = size if single else {'large': 'small', 'huge': 'medium'}.get(size, size)
+    value = figure_level(level, rng)
+    if not single:
+        words['count'] = count
+    words['shape'] = kind if single else kind + ('es' if kind == 'cross' else 's')
+    words |= {'edge': edge, 'size': size, 'tone': tone(value)}
+    words['strength'] = 'faint' if abs(value - level) < 0.13 else ''
+    words['texture'] = fill = str(rng.choice(['plain', 'plain', 'cloudy', 'rough', 'striped']))
+    width, offset = rng.uniform(*EDGES[edge]), 0.12 if single else 0.38
+    for _ in range(COUNTS.get(count, 1)):
+        cy, cx = 0.5 + rng.uniform(-offset, offset, 2)
         a, r = rng.uniform(0, 6.3), rng.uniform(*RADII[size])
-        u, v = (x - cx) * np.cos(a) + (y - cy) * np.sin(a), (y - cy) * np.cos(a) - (x - cx) * np.sin(a)
+        u, v = rotated(y - cy, x - cx, a)
         distance = SHAPES[kind](u, v, np.hypot(u, v), np.arctan2(v, u), r, rng)
         mask = inside(distance, width)
-        image = image * (1 - mask) + mask * (value + textured(fill, y, x, rng, rng.uniform(0.02, 0.07)))
-        if count == 'one':
-            image = detail(image, mask, distance, (cy, cx, r), y, x, rng, said)
-            said['place'] = place(cy * 1.6 - 0.3, cx * 1.6 - 0.3)
+        image = image * (1 - mask) + mask * (value + texture(fill, y, x, rng, rng.uniform(0.02, 0.07)))
+        if single:
+            image = detail(image, mask, distance, (cy, cx, r), y, x, rng, words)
+            words['place'] = place(cy * 1.6 - 0.3, cx * 1.6 - 0.3)
     return image
 
 
-def detail(image, mask, distance, where, y, x, rng, said):
+def figure_level(level, rng):
+    """Gray level of a figure: near that of the background in a quarter of the cases, else of another tone."""
+    others = [v for v in LEVELS.values() if abs(np.mean(v) - level) > 0.1]
+    if rng.random() < 0.25:
+        return np.clip(level + rng.choice([-1, 1]) * rng.uniform(0.05, 0.12), 0, 1)
+    return rng.uniform(*others[rng.integers(len(others))])
+
+
+def rotated(y, x, a):
+    """Coordinates (u, v) of points (y, x) along and across the direction of angle `a`."""
+    return x * np.cos(a) + y * np.sin(a), y * np.cos(a) - x * np.sin(a)
+
+
+def detail(image, mask, distance, where, y, x, rng, words):
     """Half of the single shapes carry a rim, a core or dots, brighter or darker."""
     kind = str(rng.choice(['', '', '', 'rim', 'core', 'dots']))
     if not kind:
@@ -165,12 +165,9 @@ def detail(image, mask, distance, where, y, x, rng, said):
     elif kind == 'core':
         mark = mask * inside(np.hypot(y - cy, x - cx) - rng.uniform(0.3, 0.6) * r, rng.uniform(0.01, 0.05))
     else:
-        spots = [
-            (cy + p * np.sin(a), cx + p * np.cos(a))
-            for a, p in zip(rng.uniform(0, 6.3, rng.integers(2, 8)), r * rng.uniform(0.1, 1, 8))
-        ]
-        mark = sum(
-            np.exp(-((y - py) ** 2 + (x - px) ** 2) / rng.uniform(0.018, 0.05) ** 2) for py, px in spots
-        ).clip(0, 1)
-    said['detail'] = f'with {"bright" if sign > 0 else "dark"} {kind}'
+        angles, radii = rng.uniform(0, 6.3, rng.integers(2, 8)), r * rng.uniform(0.1, 1, 8)
+        spots = [(cy + p * np.sin(a), cx + p * np.cos(a)) for a, p in zip(angles, radii)]
+        squares = ((y - py) ** 2 + (x - px) ** 2 for py, px in spots)
+        mark = sum(np.exp(-square / rng.uniform(0.018, 0.05) ** 2) for square in squares).clip(0, 1)
+    words['detail'] = f'with {"bright" if sign > 0 else "dark"} {kind}'
     return image + sign * amount * mark

@@ -1,128 +1,73 @@
-"""From planned lesions to what the scanner shows: the scene in HU, blur, correlated grain, display window.
+"""From planned lesions to what the scanner shows: the scene in HU, then blur and noise.
 
 Inside, `p` holds one (n, 1, 1) array for each column of the plan, and x, y are mm from the lesion's centre,
-(n, 1, N) and (n, N, 1).  Small figures in the code that only shape things (wobble, taper, steps) are assumptions too.
+(n, 1, N) and (n, N, 1).  Small numbers in the code that only shape things (waviness, taper, margins) are
+assumptions too.
 """
 
 from types import SimpleNamespace
 
 import numpy as np
 
-# ---- the scanner
-WINDOW = (90.0, 220.0)  # level, width in HU: -20 HU is black, 200 HU white.  Assumption: a usual liver window
-FWHM_TO_MTF = np.pi**2 / (4 * np.log(2))  # exp(-this * (f * fwhm)^2) is the MTF of a Gaussian point spread
-NOISE_APODISATION = (
-    1.3  # noise power falls as MTF^1.3, not MTF^2: the focal spot does not blur the noise.  Assumption
-)
-NOISE_FLOOR = (
-    0.015  # cycles/mm, assumption; the spectrum is not zero at zero frequency: Kijewski & Judy 1987,
-)
-# doi 10.1088/0031-9155/32/5/003
+from genmix.data.phantom.scanner import blurred, correlated_noise
+
 # ---- around the lesion.  Assumptions, all of them
 TEXTURE_HU, TEXTURE_MM = 2.5, 2.5  # parenchyma: sd and correlation length
 VEIN_SHARES = (0.75, 0.5, 0.3)  # patches with a first, second, third vein
 VEIN_RADIUS_MM = (1.5, 0.4)  # median and log sd
 SATELLITE_SHARE, EDGE_SHARE = 0.12, 0.18  # patches with a second lesion, with the liver's edge
 FAT_HU, WALL_HU = (-100, 8), (60, 10)  # beyond the edge: mean and sd
-# ---- inside the lesion.  Assumptions, but for the frequency of rims (Jang 2002, PMID 12439304; in colorectal metastases
-#      73 % have a discernible rim, 49 % a thick one: Ann Acad Med Singapore 2003;32:191) and where nodules sit
+# ---- inside the lesion.  Assumptions, but for where nodules sit and the frequency of rims (Jang 2002, PMID
+#      12439304; of colorectal metastases 73 % have a discernible rim, 49 % a thick one: Ann Acad Med
+#      Singapore 2003;32:191)
 NECROSIS_SHARE, NECROSIS_HU, NECROSIS_ABOVE_MM = 0.33, (12, 34), 12
 RIM_WIDTH, RIM_LEAST_MM = (0.18, 0.34), 1.6  # of the radius; the thinnest
 WEAK_RIM_SHARE, WEAK_RIM, STRONG_RIM = 0.35, (0.5, 0.75), (1.2, 1.7)  # metastases: 0 is the core, 1 the liver
 RING_OF_BLOOD = (0.8, 0.95)  # hemangiomas with a closed ring: HU over the blood's
-NODULE_FILL, NODULE_FILL_TIMING = (
-    (0.3, 0.1),
-    0.1,
-)  # radius over the lesion's: mean and sd, and per sd of a later scan
+NODULE_FILL = (0.3, 0.1)  # radius over the lesion's: mean and sd
+NODULE_FILL_TIMING = 0.1  # added per sd of a later scan
 NODULE_OF_BLOOD, TUMOUR_NODULE_OF_BLOOD = (0.92, 1), (0.75, 0.95)  # HU over the blood's
-CHUNK = 64  # lesions painted at a time; part of the random stream, so never changed
-
-
-def frequencies(n_pixels, pixel_mm):
-    """Spatial frequencies fx, fy in cycles/mm of `np.fft.rfft2` over n_pixels squared; pixel_mm has shape (n, 1, 1)."""
-    fx = np.fft.rfftfreq(n_pixels)[None, None, :] / pixel_mm
-    fy = np.fft.fftfreq(n_pixels)[None, :, None] / pixel_mm
-    return fx, fy
-
-
-def blurred(hu, pixel_mm, fwhm_mm):
-    """The scene (n, N, N) in HU through a Gaussian point spread of `fwhm_mm` (n, 1, 1)."""
-    fx, fy = frequencies(hu.shape[-1], pixel_mm)
-    mtf = np.exp(-FWHM_TO_MTF * (fx**2 + fy**2) * fwhm_mm**2)
-    return np.fft.irfft2(np.fft.rfft2(hu) * mtf, s=hu.shape[-2:])
-
-
-def noise_power(fx, fy, fwhm_mm, noise_hu, streak, streak_angle):
-    """Noise power spectrum in HU^2 mm^2 of filtered back projection: a ramp cut off by the kernel
-    (Kijewski & Judy 1987, doi 10.1088/0031-9155/32/5/003), stronger across the body's long axis (assumption).
-
-    It integrates to noise_hu^2 over the whole plane, so a patch whose pixels are coarser than
-    the scanner's keeps only the part of the grain that it can show.
-    """
-    f = np.hypot(fx, fy)
-    decay = NOISE_APODISATION * FWHM_TO_MTF * fwhm_mm**2
-    area = 2 * np.pi * (np.sqrt(np.pi) / (4 * decay**1.5) + NOISE_FLOOR / (2 * decay))
-    lean = 1 + streak * np.cos(2 * (np.arctan2(fy, fx) - streak_angle))
-    return noise_hu**2 * (f + NOISE_FLOOR) * np.exp(-decay * f**2) * lean / area
-
-
-def grain(n_pixels, pixel_mm, rng, **scanner):
-    """CT noise (n, N, N) in HU with the spectrum `noise_power(..., **scanner)`; all parameters (n, 1, 1).
-
-    Its expected variance is the spectrum's integral over the frequencies that the grid carries.
-    """
-    white = rng.standard_normal((len(pixel_mm), n_pixels, n_pixels))
-    power = noise_power(*frequencies(n_pixels, pixel_mm), **scanner)
-    return np.fft.irfft2(np.fft.rfft2(white) * np.sqrt(power) / pixel_mm, s=white.shape[1:])
+CHUNK = 64  # lesions rendered at a time; part of the random stream, so never changed
 
 
 def render_hu(lesions, image_size=64, seed=0, noise=True):
     """Patches of the planned lesions in HU, before the window: float64 (n, image_size, image_size).
 
-    seed   int or SeedSequence; shapes and grain have streams of their own, so the shapes are the same at every size
-    noise  False leaves the grain out (physics tests, teaching)
+    lesions  rows of `plan.plan`
+    seed     int or SeedSequence; shapes and noise have separate streams, so shapes are equal at every size
+    noise    False leaves the noise out (physics tests, teaching)
     """
     seed = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     streams = [np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, k)) for k in (0, 1)]
-    shapes, grains = (np.random.default_rng(stream) for stream in streams)
-    parts = [
-        _patch(lesions.iloc[i : i + CHUNK], image_size, shapes, grains, noise)
-        for i in range(0, len(lesions), CHUNK)
-    ]
-    return np.concatenate(parts)
+    shape_rng, noise_rng = (np.random.default_rng(stream) for stream in streams)
+    chunks = [lesions.iloc[i : i + CHUNK] for i in range(0, len(lesions), CHUNK)]
+    return np.concatenate([_patch(rows, image_size, shape_rng, noise and noise_rng) for rows in chunks])
 
 
-def _patch(rows, size, shapes, grains, noise):
-    """One chunk: paint with a border that takes the wrap-around of the Fourier blur, scan, cut the border off."""
+def _patch(rows, size, shape_rng, noise_rng):
+    """One chunk: render with a border for the wrap-around of the Fourier blur, scan, cut the border off."""
     p = SimpleNamespace(**{name: rows[name].to_numpy()[:, None, None] for name in rows})
     p.radius, p.pixel_mm = p.diameter_mm / 2, p.fov_mm / size
     border = size // 8
-    axis = (np.arange(size + 2 * border) - (size + 2 * border - 1) / 2) * p.pixel_mm
-    x, y = (
-        axis + _u(p, shapes, -0.06, 0.06) * p.fov_mm,
-        axis.swapaxes(1, 2) + _u(p, shapes, -0.06, 0.06) * p.fov_mm,
-    )
-    hu = blurred(_lesion(p, x, y, _liver(p, x, y, shapes), shapes), p.pixel_mm, p.fwhm_mm) + p.offset_hu
-    if noise:
-        hu = hu + grain(
-            size + 2 * border,
-            p.pixel_mm,
-            grains,
-            fwhm_mm=p.fwhm_mm,
-            noise_hu=p.noise_hu,
-            streak=p.streak,
-            streak_angle=p.streak_angle,
-        )
+    full = size + 2 * border
+    axis = (np.arange(full) - (full - 1) / 2) * p.pixel_mm
+    x = axis + _u(p, shape_rng, -0.06, 0.06) * p.fov_mm
+    y = axis.swapaxes(1, 2) + _u(p, shape_rng, -0.06, 0.06) * p.fov_mm
+    scene = lesion(p, x, y, liver(p, x, y, shape_rng), shape_rng)
+    hu = blurred(scene, p.pixel_mm, p.fwhm_mm) + p.offset_hu
+    if noise_rng:
+        scan = {name: getattr(p, name) for name in ('fwhm_mm', 'noise_hu', 'streak', 'streak_angle')}
+        hu = hu + correlated_noise(full, p.pixel_mm, noise_rng, **scan)
     return hu[:, border:-border, border:-border]
 
 
 def _u(p, rng, low, high):
-    """One uniform number a lesion, (n, 1, 1)."""
+    """One uniform number per lesion, (n, 1, 1)."""
     return rng.uniform(low, high, p.radius.shape)
 
 
 def _normal(p, rng, mean_sd):
-    """One normal number a lesion, (n, 1, 1)."""
+    """One normal number per lesion, (n, 1, 1)."""
     return rng.normal(*mean_sd, p.radius.shape)
 
 
@@ -133,7 +78,7 @@ def _step(x, width):
 
 
 def _field(x, y, length, rng, waves=28):
-    """Random field of unit variance and correlation length `length` mm: plane waves, the same at every pixel size."""
+    """Random field of unit variance, correlation length in mm: plane waves, equal at every pixel size."""
     k = rng.normal(size=(2, len(x), 1, waves)) / length
     phase = rng.uniform(0, 2 * np.pi, (len(x), 1, waves))
     a, b = k[0] * x.swapaxes(1, 2), k[1] * y + phase
@@ -141,21 +86,21 @@ def _field(x, y, length, rng, waves=28):
     return np.sqrt(2 / waves) * rows @ columns.swapaxes(1, 2)
 
 
-def _where(keep, paint, p, x, y, hu, rng, *more):
-    """hu after `paint(p, x, y, hu, rng, ...)` of the lesions that the boolean array `keep` (n,) picks."""
+def _where(keep, render, p, x, y, hu, rng, *more):
+    """hu after `render(p, x, y, hu, rng, ...)` of the lesions that the boolean array `keep` (n,) picks."""
     if not keep.any():
         return hu
     some = SimpleNamespace(**{name: column[keep] for name, column in vars(p).items()})
-    hu[keep] = paint(some, x[keep], y[keep], hu[keep], rng, *(m[keep] for m in more))
+    hu[keep] = render(some, x[keep], y[keep], hu[keep], rng, *(m[keep] for m in more))
     return hu
 
 
-def _liver(p, x, y, rng):
-    """Parenchyma with veins, and in some patches a satellite lesion or the liver's edge."""
+def liver(p, x, y, rng):
+    """Parenchyma in HU (n, N, N) with veins, and in some patches a satellite lesion or the liver's edge."""
     hu = p.liver + TEXTURE_HU * _field(x, y, np.full_like(p.radius, TEXTURE_MM), rng)
     veins = [(share, _vein) for share in VEIN_SHARES]
-    for share, paint in veins + [(SATELLITE_SHARE, _satellite), (EDGE_SHARE, _beyond)]:
-        hu = _where(rng.random(len(hu)) < share, paint, p, x, y, hu, rng)
+    for share, render in veins + [(SATELLITE_SHARE, _satellite), (EDGE_SHARE, _beyond)]:
+        hu = _where(rng.random(len(hu)) < share, render, p, x, y, hu, rng)
     return hu
 
 
@@ -202,17 +147,17 @@ def _beyond(p, x, y, hu, rng):
     return hu + _step(depth, _u(p, rng, 0.5, 2)) * (outside - hu)
 
 
-def _lesion(p, x, y, hu, rng):
-    """Paints the lesion over the liver, averaged through the slice (partial volume)."""
+def lesion(p, x, y, hu, rng):
+    """The scene `hu` (n, N, N) with the lesion in it, averaged through the slice (partial volume)."""
     rho = np.hypot(x, y) + 1e-9
-    turn = (x + 1j * y) / rho
+    direction = (x + 1j * y) / rho
     modes = _modes(p, rng)
     wobble = _field(x, y, np.maximum(0.32 * p.radius, 1.2), rng)
-    edge = p.radius * _outline(modes, turn) + p.rough * 0.5 * p.radius * wobble
+    edge = p.radius * _outline(modes, direction) + p.rough * 0.5 * p.radius * wobble
     inside = _interior(p, x, y, rho, wobble, modes, rng)
     rim_width = np.maximum(_u(p, rng, *RIM_WIDTH) * p.radius, RIM_LEAST_MM) * (1 + 0.25 * wobble)
     rim_hu = _rim_hu(p, rng)
-    thin_side = 0.5 + 0.5 * (turn * np.exp(1j * _u(p, rng, 0, 2 * np.pi))).real
+    thin_side = 0.5 + 0.5 * (direction * np.exp(1j * _u(p, rng, 0, 2 * np.pi))).real
     patchy = p.rim * (1 - (_u(p, rng, 0, 0.6) + 0.3 * (p.label == 1)) * thin_side)
     height, level = p.radius * _u(p, rng, 0.85, 1.15), p.radius * _u(p, rng, -0.3, 0.3)
     total = 0
@@ -233,11 +178,11 @@ def _modes(p, rng):
     return modes
 
 
-def _outline(modes, turn):
-    """Radius over mean radius in the directions `turn` (unit complex numbers), by Horner's rule."""
+def _outline(modes, direction):
+    """Radius over mean radius in each `direction` (unit complex numbers), by Horner's rule."""
     total = 0
     for k in range(modes.shape[-1] - 1, 0, -1):
-        total = (total + modes[..., k : k + 1]) * turn
+        total = (total + modes[..., k : k + 1]) * direction
     return 1 + total.real
 
 

@@ -2,42 +2,45 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
-from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
 from genmix import StudyError
-from genmix.data.checks import duplicate_clusters
 from genmix.data.cohort import Cohort
+from genmix.data.duplicates import as_patients
+from genmix.data.readers.files import data_folder, find_table, path_inside, read_delimited
 
 ENDINGS = ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
 SMALLEST = 32  # pixels: a smaller lesion would be all interpolation at the study's size
+COLUMNS = ['file', 'patient', 'label']
 
 
 def load(data_dir, image_size=64, csv=''):
     """Read a folder of images as a Cohort of uint8 (n, image_size, image_size).
 
-    data_dir    one sub-folder of PNG, JPEG or TIFF files per class; the class order is the sorted folder names.
-                Names that start with '.' or '__' and files of other kinds are passed over.
+    data_dir    one sub-folder of PNG, JPEG or TIFF files per class, sorted by name.  Names that start with
+                '.' or '__' and files of other kinds are skipped.
     image_size  pixels a side
-    csv         a table file,patient,label: its path, also relative to data_dir; default: labels.csv in data_dir where there
-                is one.  `file` is relative to data_dir and lies anywhere below it, `label` is the class name.
+    csv         a table file,patient,label: its path, also relative to data_dir; default: labels.csv in
+                data_dir, where there is one.  `file` is relative to data_dir and lies anywhere below it,
+                `label` is the class name.
 
-    Images of 8 bits (gray, palette or colour, turned to gray) keep their gray levels.  Images of more bits (16-bit, float)
-    are mapped to 0-255 together, from the 0.5 to the 99.5 percentile of them all.
-    Ids are relative paths; extra columns: file, width, height (pixels of the file).  Without patients (no table, or its
-    patient column left empty) near-duplicate images make up a patient each, 'cluster-0001', and `source` says so.
+    Images of 8 bits (gray, palette or colour, converted to gray) keep their gray levels.  Images of more bits
+    (16-bit, float) are mapped to 0-255 together, from the 0.5 to the 99.5 percentile of them all.
+    Ids are relative paths; extra columns: file, width, height (pixels of the file).  Without patients (no
+    table, or its patient column left empty) each cluster of near-duplicates is a patient, 'cluster-0001', and
+    `source` says so.
 
-    Raises StudyError naming the folder, class, row or file that cannot be used, and the mend.
+    Raises StudyError naming the folder, class, row or file that cannot be used, and the fix.
     """
-    root = Path(data_dir).expanduser()
-    if not str(data_dir) or not root.is_dir():
+    root = data_folder(data_dir, 'your images')
+    table = find_table(root, csv, 'labels.csv')
+    if csv and not table:
         raise StudyError(
-            f'data_dir "{data_dir}" is not a folder: set data_dir to the folder that holds your images.'
+            f'The table "{csv}" does not exist: correct csv, or leave it empty to use folders as classes.'
         )
-    table = _find_table(root, csv)
     rows = _from_table(root, table) if table else _from_folders(root)
     names = sorted(rows.label.unique())
     if len(names) < 2:
@@ -47,9 +50,8 @@ def load(data_dir, image_size=64, csv=''):
     images, sizes = _read_all(root, rows.file, image_size)
     patients, known = rows.patient, f'{rows.patient.nunique()} patients'
     if not patients.any():
-        clusters = duplicate_clusters(images)
-        patients = [f'cluster-{k + 1:04d}' for k in clusters]
-        known = f'patients unknown: {clusters.max() + 1} near-duplicate clusters kept together'
+        patients, clusters = as_patients(images)
+        known = f'patients unknown: {clusters} near-duplicate clusters kept together'
     extra = pd.DataFrame({'file': rows.file, 'width': sizes[:, 0], 'height': sizes[:, 1]})
     source = f'{root.resolve().name}, {len(rows)} images ({known})'
     return Cohort(images, rows.label.map(names.index), patients, names, source, rows.file, extra)
@@ -69,42 +71,28 @@ def _from_folders(root):
         )
     rows = []
     for folder in folders:
-        inside = _visible(folder)
+        content = _visible(folder)
         # a nested folder may be a patient, a split or a mask: guessing would make wrong classes
-        if nested := [p.name for p in inside if p.is_dir()]:
+        if nested := [p.name for p in content if p.is_dir()]:
             raise StudyError(
                 f'Class folder "{folder.name}" has a sub-folder "{nested[0]}": move its images up, '
                 'or list them in labels.csv.'
             )
-        files = [p for p in inside if p.suffix.lower() in ENDINGS]
+        files = [p for p in content if p.suffix.lower() in ENDINGS]
         if not files:
-            found = ', '.join(sorted({p.suffix or p.name for p in inside})) or 'nothing'
+            found = ', '.join(sorted({p.suffix or p.name for p in content})) or 'nothing'
             raise StudyError(
                 f'Class folder "{folder.name}" holds no PNG, JPEG or TIFF image (found: {found}): '
                 'add or convert images, or remove the folder.'
             )
         rows += [(f'{folder.name}/{p.name}', '', folder.name) for p in files]
-    return pd.DataFrame(rows, columns=['file', 'patient', 'label'])
-
-
-def _find_table(root, csv):
-    """Path of the table, or None where there is none and none was asked for."""
-    places = [Path(csv).expanduser(), root / csv] if csv else [root / 'labels.csv']
-    found = next((p for p in places if p.is_file()), None)
-    if csv and not found:
-        raise StudyError(
-            f'The table "{csv}" does not exist: correct csv, or leave it empty to take classes from the folders.'
-        )
-    return found
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _from_table(root, path):
     """The rows of the table, checked: a DataFrame file, patient, label, all str, in the order of the file."""
     try:
-        text = path.read_text(
-            'utf-8-sig'
-        )  # spreadsheets write a byte order mark, and semicolons in much of Europe
-        separator = max(',;\t', key=text.partition('\n')[0].count)
+        text, separator = read_delimited(path)
         rows = pd.read_csv(StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise StudyError(
@@ -112,52 +100,32 @@ def _from_table(root, path):
             'save it as CSV in UTF-8 with columns file,patient,label.'
         ) from error
     rows.columns = rows.columns.str.strip().str.lower()
-    for name in ('file', 'patient', 'label'):
+    for name in COLUMNS:
         if name not in rows:
             raise StudyError(
                 f'"{path.name}" has no column "{name}": it needs file,patient,label '
                 '(leave patient empty where unknown).'
             )
-    rows = rows[['file', 'patient', 'label']].apply(lambda column: column.fillna('').str.strip())
+    rows = rows[COLUMNS].apply(lambda column: column.fillna('').str.strip())
     if rows.empty:
         raise StudyError(f'"{path.name}" lists no images: add one row file,patient,label per image.')
-    rows['file'] = [_inside(root, file, path.name) for file in rows.file]
-    _refuse(rows[rows.file.duplicated()], path, 'is listed twice: keep one row per file')
-    _refuse(rows[rows.label == ''], path, 'has an empty label: fill it in or remove the row')
-    if rows.patient.any():
-        _refuse(
-            rows[rows.patient == ''],
-            path,
-            'has no patient while others have: fill it in, or empty the column',
-        )
+    rows['file'] = [path_inside(root, file, f'"{path.name}"', files_only=True) for file in rows.file]
+    no_patient = 'has no patient while others have: fill it in, or empty the column'
+    for bad, why in (
+        (rows.file.duplicated(), 'is listed twice: keep one row per file'),
+        (rows.label == '', 'has an empty label: fill it in or remove the row'),
+        ((rows.patient == '') & rows.patient.any(), no_patient),
+    ):
+        if bad.any():
+            raise StudyError(f'"{rows.file[bad].iloc[0]}" in "{path.name}" {why}.')
     return rows
-
-
-def _inside(root, file, table):
-    """The relative path `file` with forward slashes, an existing file below root."""
-    path = PureWindowsPath(file)  # takes both kinds of slashes, and knows drives
-    if path.anchor or '..' in path.parts:
-        raise StudyError(
-            f'"{table}" names "{file}", which leaves the data folder: '
-            'give paths relative to data_dir, without "..".'
-        )
-    if not (root / path.as_posix()).is_file():
-        raise StudyError(
-            f'"{table}" names "{file}", which is not a file in "{root}": correct the row or add the file.'
-        )
-    return path.as_posix()
-
-
-def _refuse(bad, path, why):
-    if len(bad):
-        raise StudyError(f'"{bad.file.iloc[0]}" in "{path.name}" {why}.')
 
 
 def _read_all(root, files, size):
     """uint8 (n, size, size) and int (n, 2) widths and heights; decoding releases the GIL, so threads help."""
     with ThreadPoolExecutor() as pool:
         pixels, sizes = zip(*pool.map(lambda file: _read(root / file, file, size), files))
-    return _as_bytes(pixels), np.array(sizes)
+    return _to_common_range(pixels), np.array(sizes)
 
 
 def _read(path, name, size):
@@ -166,7 +134,7 @@ def _read(path, name, size):
         with Image.open(path, formats=('PNG', 'JPEG', 'TIFF')) as image:
             pages = getattr(image, 'n_frames', 1) if image.format == 'TIFF' else 1
             image = ImageOps.exif_transpose(image)
-            image.info.pop('transparency', None)  # what is seen through is not the lesion's gray
+            image.info.pop('transparency', None)  # transparency is not the gray of the lesion
             deep = image.mode.startswith(('I', 'F'))
             pixels = np.asarray(image, np.float32) if deep else np.asarray(image.convert('L'))
     except Exception as error:  # decoders raise errors of many types for a damaged file
@@ -177,8 +145,8 @@ def _read(path, name, size):
         raise StudyError(f'"{name}" holds {pages} pages: save each as a file of its own.')
     if min(pixels.shape) < SMALLEST:
         raise StudyError(
-            f'"{name}" is {pixels.shape[1]} x {pixels.shape[0]} pixels: images need at least {SMALLEST} a side; '
-            'remove or replace it.'
+            f'"{name}" is {pixels.shape[1]} x {pixels.shape[0]} pixels: '
+            f'images need at least {SMALLEST} a side; remove or replace it.'
         )
     if not np.isfinite(pixels).all():
         raise StudyError(
@@ -190,8 +158,11 @@ def _read(path, name, size):
 
 
 def _pad(pixels):
-    """`pixels` centred in a square of its border's median: stretching would turn round lesions oval, and cropping may cut
-    them off; a border of black would be a bright edge that gives the shape away."""
+    """`pixels` (H, W) centred in a square of the median of their border.
+
+    Stretching would turn round lesions oval, and cropping may cut them off; a black border would be an edge
+    that reveals the shape of the file.
+    """
     height, width = pixels.shape
     side = max(height, width)
     if height == width:
@@ -203,9 +174,12 @@ def _pad(pixels):
     return square
 
 
-def _as_bytes(pixels):
-    """uint8 (n, H, W).  Deep images share one robust range: a range per image would remove real differences of brightness,
-    that of the type would leave 12-bit images black.  Two numbers over all images tell nothing about the test part."""
+def _to_common_range(pixels):
+    """uint8 (n, H, W) of images that are uint8 or, of more than 8 bits, float32.
+
+    Deep images share one robust range: a range per image would remove real differences of brightness, that of
+    the type would leave 12-bit images black.  Two numbers over all images reveal nothing about the test part.
+    """
     deep = [p for p in pixels if p.dtype != np.uint8]
     if deep:
         low, high = np.percentile(deep, [0.5, 99.5])

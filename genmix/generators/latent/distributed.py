@@ -1,24 +1,30 @@
-"""Several processes that share every batch of one training, through accelerate: one on each GPU, or on cores of a CPU."""
+"""Several processes that share every batch of one training, through accelerate: one per GPU or CPU core."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
+
 from genmix import StudyError
 from genmix.data.cohort import Cohort
+from genmix.generators import known
+
+COUNT = 'GENMIX_PROCESSES'  # environment variable that marks the processes of a shared training
 
 
 def is_worker():
-    """True in a process that was started to share a training."""
-    return 'GENMIX_PEERS' in os.environ
+    """Whether this process was started to share a training."""
+    return COUNT in os.environ
 
 
-def accelerator():
-    """This process's accelerate.Accelerator, None where it trains alone."""
+def make_accelerator():
+    """This process's accelerate.Accelerator; None where it trains alone."""
     if not is_worker():
         return None
     from accelerate import Accelerator
@@ -26,8 +32,11 @@ def accelerator():
     return Accelerator()
 
 
-def launch(processes, cohort, out_dir, params):
-    """Run Diffusion.fit(cohort, out_dir, **params) in so many processes; returns out_dir.  StudyError with the last line that a failed one said."""
+def launch(name, cohort, out_dir, config):
+    """Fit the generator called `name` in `config.processes` processes; it writes to `out_dir` as ever.
+
+    Raises StudyError without accelerate, and with the last line of the error of a process that failed.
+    """
     if not find_spec('accelerate'):
         raise StudyError(
             'processes needs the package accelerate: pip install "genmix[hub]", or set processes=1.'
@@ -35,39 +44,25 @@ def launch(processes, cohort, out_dir, params):
     job = Path(out_dir) / 'job'
     job.mkdir(parents=True, exist_ok=True)
     cohort.save(job)
-    (job / 'params.json').write_text(json.dumps(params))
-    import torch
-
+    (job / 'config.json').write_text(json.dumps({'generator': name, 'config': asdict(config)}))
+    count = str(config.processes)
+    start = ['torch.distributed.run', '--standalone', '--nproc-per-node', count, '-m', __name__, str(job)]
     cpu = {} if torch.cuda.is_available() else {'ACCELERATE_USE_CPU': 'true'}
-    command = [
-        sys.executable,
-        '-m',
-        'torch.distributed.run',
-        '--standalone',
-        f'--nproc-per-node={processes}',
-        '-m',
-        'genmix.generators.latent.distributed',
-        str(job),
-    ]
-    done = subprocess.run(
-        command, env=os.environ | cpu | {'GENMIX_PEERS': str(processes)}, capture_output=True, text=True
-    )
+    environment = os.environ | cpu | {COUNT: count}
+    done = subprocess.run([sys.executable, '-m', *start], env=environment, capture_output=True, text=True)
     if done.returncode:
-        said = [
-            line for line in done.stderr.splitlines() if line.startswith(('genmix.StudyError', 'error:'))
-        ] or done.stderr.strip().splitlines()[-1:]
+        lines = done.stderr.strip().splitlines()
+        errors = [line for line in lines if line.startswith(('genmix.StudyError', 'error:'))] or lines[-1:]
         raise StudyError(
-            f'A training in {processes} processes failed ({"".join(said[:1])}): try it with processes=1.'
+            f'A training in {count} processes failed ({"".join(errors[:1])}): try it with processes=1.'
         )
     shutil.rmtree(job)
-    return out_dir
 
 
 def main(job):
-    from genmix.generators import known
-
-    Diffusion = known()['diffusion']
-    Diffusion.fit(Cohort.load(job), Path(job).parent, **json.loads((Path(job) / 'params.json').read_text()))
+    about = json.loads((Path(job) / 'config.json').read_text())
+    generator = known()[about['generator']]
+    generator.fit(Cohort.load(job), Path(job).parent, generator.Config(**about['config']))
 
 
 if __name__ == '__main__':

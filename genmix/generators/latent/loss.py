@@ -1,4 +1,4 @@
-"""What every denoiser of latents shares, whatever tells it what to paint: the loss it learns from and the way it is sampled."""
+"""What every latent denoiser shares, whatever it is conditioned on: its training loss and its sampler."""
 
 import torch
 
@@ -6,13 +6,15 @@ from genmix.run.device import DEVICE, autocast
 
 
 def denoising_loss(predict, schedule, latents, generator, min_snr=0.0, part=slice(None)):
-    """Mean squared error of a denoiser at random times, for latents float32 (n, C, h, w) on the CPU.
+    """Mean squared error of a denoiser at random times for latents float32 (n, C, h, w) on the CPU: scalar.
 
-    predict   predict(noisy, t) -> (n, C, h, w) what the schedule says it predicts: noise, or the velocity sqrt(a) noise - sqrt(1 - a) x
-              (Salimans & Ho 2022)
+    predict   predict(noisy, t) -> (n, C, h, w), what the schedule says it predicts: the noise, or the
+              velocity sqrt(a) noise - sqrt(1 - a) x (Salimans & Ho 2022)
     schedule  a DDPMScheduler
-    min_snr   gamma of min-SNR weighting (Hang et al. 2023, arXiv 2303.09556): min(snr, gamma) / snr on noise, / (snr + 1) on velocity; 0: off
-    part      the rows of the batch that this process predicts, where several share it; noise and times are drawn for all
+    min_snr   gamma of min-SNR weights (Hang et al. 2023, arXiv 2303.09556): min(snr, gamma) / snr on noise,
+              / (snr + 1) on velocity; 0: off
+    part      rows of the batch that this process predicts, where several share it; noise and times are drawn
+              for all
     """
     n, of_velocity = len(latents), schedule.config.prediction_type == 'v_prediction'
     epsilon = torch.randn(latents.shape, generator=generator)
@@ -29,18 +31,16 @@ def denoising_loss(predict, schedule, latents, generator, min_snr=0.0, part=slic
     return error.mean()
 
 
-def sampler(schedule):
-    """A DPM-Solver++ scheduler (Lu et al. 2022, arXiv 2211.01095) of second order for the noise schedule of a training."""
-    from diffusers import DPMSolverMultistepScheduler
+def training_schedule(scheduler):
+    """The noise schedule of a pipeline as a DDPMScheduler, whatever it is sampled with."""
+    from diffusers import DDPMScheduler
 
-    return DPMSolverMultistepScheduler.from_config(
-        schedule.config, algorithm_type='dpmsolver++', solver_order=2
-    )
+    return DDPMScheduler.from_config(scheduler.config)
 
 
 @torch.no_grad()
 def sample_latents(predict, scheduler, noise, steps):
-    """Latents (n, C, h, w) from `noise` of that shape, by `steps` steps of a diffusers scheduler; `predict` as for the loss."""
+    """Latents (n, C, h, w) from `noise` of that shape, by a scheduler of diffusers; `predict` as above."""
     scheduler.set_timesteps(steps)
     x = noise.to(DEVICE) * scheduler.init_noise_sigma
     for t in scheduler.timesteps:

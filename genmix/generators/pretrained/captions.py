@@ -1,10 +1,10 @@
-"""The language of the base: its vocabulary, what is measured of a picture and said in a caption, its tokenizer.
+"""The language of the base: its vocabulary, its tokenizer, and words for what can be measured of a picture.
 
-The vocabulary is general words of pictures.  It was fixed before Textual Inversion was tried on the base and has not been changed for it.
-Whoever wrote it knows what lesions look like; for this reason there is a variant of the base that was shown photographs alone.
+The vocabulary is general words of pictures.  It was fixed before Textual Inversion was tried on the base and
+has not been changed for it.  Whoever wrote it knows what lesions look like; for this reason one variant of
+the base was trained on photographs alone.
 """
 
-import re
 from collections import Counter
 
 import numpy as np
@@ -18,14 +18,17 @@ tiny small medium large huge
 sharp soft blurred smooth grainy rough cloudy shaded striped grain fine coarse plain
 middle left right top bottom
 spot dots lines vertical horizontal diagonal rim core background
-disc discs ellipse ellipses ring rings square squares triangle triangles star crosses cross bar bars crescent crescents blob blobs
+disc discs ellipse ellipses ring rings square squares triangle triangles star crosses cross bar bars
+crescent crescents blob blobs
 two three many
-temple roof house flower flowers plant petals woman man face camera bricks wall cat fur clock cup wood coins coin grass gravel stones
-stars night sky rocket text letters water drop drops leaf leaves beach garden meadow beetle clouds road seeds curtain lights lamps tree trees
-fruit plate brushes room glass mountain mountains film dogs river snow sun hills shades folds paper sea bark bird ribbons ribbon silk
+temple roof house flower flowers plant petals woman man face camera bricks wall cat fur clock cup wood
+coins coin grass gravel stones
+stars night sky rocket text letters water drop drops leaf leaves beach garden meadow beetle clouds road
+seeds curtain lights lamps tree trees
+fruit plate brushes room glass mountain mountains film dogs river snow sun hills shades folds paper sea
+bark bird ribbons ribbon silk
 waves fish curves tiles mosaic pattern slats
 """
-PREFIXES = ('a photo of', 'a picture of', 'an image of', '')
 LENGTH = 32  # tokens of a prompt, begin and end among them
 TONES = ((0.2, 'black'), (0.38, 'dark'), (0.6, 'gray'), (0.8, 'bright'), (2.0, 'white'))
 THIRDS = ('top', '', 'bottom'), ('left', '', 'right')
@@ -37,26 +40,22 @@ def vocabulary():
 
 
 def make_tokenizer(length=LENGTH):
-    """A CLIPTokenizer in which each word of the vocabulary is one token; other words fall into letters, unknown signs into the end token.
+    """A CLIPTokenizer in which each word of the vocabulary is one token.
 
-    Begin, end, padding and unknown are CLIP's: <|startoftext|>, <|endoftext|>.
+    Other words become letters, unknown characters the end token.  Begin, end, padding and unknown are CLIP's:
+    <|startoftext|>, <|endoftext|>.
     """
     from transformers import CLIPTokenizer
 
     signs = [chr(c) for c in (*range(48, 58), *range(97, 123))] + [',', '.', '-']
     merges = byte_pairs(vocabulary())
-    tokens = [
-        *signs,
-        *(s + '</w>' for s in signs),
-        *(a + b for a, b in merges),
-        '<|startoftext|>',
-        '<|endoftext|>',
-    ]
+    tokens = [*signs, *(s + '</w>' for s in signs), *(a + b for a, b in merges)]
+    tokens += ['<|startoftext|>', '<|endoftext|>']
     return CLIPTokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, model_max_length=length)
 
 
 def byte_pairs(words):
-    """Merges of byte-pair encoding (Sennrich et al. 2016), the most frequent pair first, until each word is one token."""
+    """Byte-pair encoding (Sennrich et al. 2016): merges, frequent pairs first, until a word is one token."""
     parts = {w: [*w[:-1], w[-1] + '</w>'] for w in words}
     merges = []
     while pairs := Counter(pair for part in parts.values() for pair in zip(part, part[1:])):
@@ -82,24 +81,22 @@ def tone(level):
 
 
 def place(y, x):
-    """Words for a position, y and x in [0, 1) from the top left: 'in the middle', 'at the top left', 'on the right'."""
+    """Words for y and x in [0, 1) from the top left: 'in the middle', 'at the top left', 'on the left'."""
     words = [third[min(int(v * 3), 2)] for third, v in zip(THIRDS, (y, x))]
     words = [w for w in words if w]
-    return (
-        f'{"on" if words in (["left"], ["right"]) else "at"} the {" ".join(words)}'
-        if words
-        else 'in the middle'
-    )
+    preposition = 'on' if words in (['left'], ['right']) else 'at'
+    return f'{preposition} the {" ".join(words)}' if words else 'in the middle'
 
 
 def describe(image):
-    """What can be measured of a picture uint8 (H, W), as {what: words}; what is not pronounced is left out.
+    """What can be measured of a picture uint8 (H, W), as {attribute: words}; what is not marked is left out.
 
-    tone, texture, sharpness, contrast, stripes (structure tensor), spot (strongest of three Laplacians of Gaussian), shading (a fitted plane).
+    Attributes: tone, texture, sharpness, contrast, stripes (structure tensor), spot (strongest of three
+    Laplacians of Gaussian), shading (a fitted plane).
     """
     x = image.astype(np.float32) / 255
     fine, coarse = x - gaussian_filter(x, 1), gaussian_filter(x, 1) - gaussian_filter(x, 3)
-    said = {
+    attributes = {
         'tone': tone(x.mean()),
         'texture': texture(fine.std(), coarse.std()),
         'sharpness': sharpness(x, x.std()),
@@ -108,7 +105,7 @@ def describe(image):
         'spot': spot(x),
         'shading': shading(x),
     }
-    return {k: v for k, v in said.items() if v}
+    return {k: v for k, v in attributes.items() if v}
 
 
 def texture(fine, coarse):
@@ -120,9 +117,10 @@ def texture(fine, coarse):
     return 'cloudy' if coarse > 0.02 and fine < 0.015 else ''
 
 
-def sharpness(x, spread):
+def sharpness(x, sd):
+    """From the steepest gradients; `sd` is that of the picture."""
     steepest = np.quantile(np.hypot(sobel(x, 0), sobel(x, 1)) / 8, 0.98)
-    return 'sharp' if steepest > 0.12 else 'blurred' if steepest < 0.035 and spread > 0.06 else ''
+    return 'sharp' if steepest > 0.12 else 'blurred' if steepest < 0.035 and sd > 0.06 else ''
 
 
 def stripes(x, coarse):
@@ -132,30 +130,21 @@ def stripes(x, coarse):
     if coarse < 0.015 or np.hypot(xx - yy, 2 * xy) < 0.5 * (xx + yy):
         return ''
     angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)) % 180  # of the gradient: 0 crosses vertical lines
-    return (
-        'vertical lines'
-        if angle < 22 or angle > 158
-        else 'horizontal lines'
-        if 68 < angle < 112
-        else 'diagonal lines'
-    )
+    if angle < 22 or angle > 158:
+        return 'vertical lines'
+    return 'horizontal lines' if 68 < angle < 112 else 'diagonal lines'
 
 
 def spot(x):
-    """The most pronounced roundish spot, if its centre differs from its surroundings: '<size> <dark or bright> spot <place>'."""
-    n = len(x)
-    best = max(
-        ((s * n, s * s * n * n * gaussian_laplace(x, s * n)) for s in (0.05, 0.1, 0.18)),
-        key=lambda found: np.abs(found[1]).max(),
-    )
-    sigma, response = best
+    """The most pronounced roundish spot, '<size> <dark or bright> spot <place>'; '' where none stands out."""
+    n, sizes = len(x), {0.05: 'small', 0.1: 'medium', 0.18: 'large'}
+    found = {s: s * s * n * n * gaussian_laplace(x, s * n) for s in sizes}
+    size, response = max(found.items(), key=lambda item: np.abs(item[1]).max())
     y, col = np.unravel_index(np.abs(response).argmax(), x.shape)
     if abs(response[y, col]) < 0.16:
         return ''
-    size = {0.05: 'small', 0.1: 'medium', 0.18: 'large'}[round(sigma / n, 2)]
-    return (
-        f'{size} {"dark" if response[y, col] > 0 else "bright"} spot {place((y + 0.5) / n, (col + 0.5) / n)}'
-    )
+    tint = 'dark' if response[y, col] > 0 else 'bright'
+    return f'{sizes[size]} {tint} spot {place((y + 0.5) / n, (col + 0.5) / n)}'
 
 
 def shading(x):
@@ -165,39 +154,5 @@ def shading(x):
     up, side = (x * t[:, None]).mean() / (t * t).mean(), (x * t).mean() / (t * t).mean()
     if (up * up + side * side) * (t * t).mean() < 0.5 * x.var() or np.hypot(up, side) < 0.04:
         return ''
-    return f'bright {place((1 + np.sign(up) * (abs(up) > 0.4 * abs(side))) / 2.01, (1 + np.sign(side) * (abs(side) > 0.4 * abs(up))) / 2.01)}'
-
-
-def of_photograph(subject, said, rng):
-    """One caption of a photograph: its subject and a random part of what was measured."""
-    said = {k: v for k, v in said.items() if rng.random() < 0.6}
-    subject = str(rng.choice(subject.split('|'))) if rng.random() < 0.85 else 'a picture'
-    article, noun = ('a', subject[2:]) if subject.startswith('a ') else ('', subject)
-    before = [article, said.get('tone'), said.get('sharpness'), said.get('texture')]
-    after = [said.get(k) and f'with {said[k]}' for k in ('spot', 'stripes', 'contrast')] + [
-        said.get('shading')
-    ]
-    return sentence([*before, noun, *after], rng)
-
-
-def of_scene(said, rng):
-    """One caption of a scene (see scenes.draw): its shape and a random part of what it was drawn from."""
-    kept = {k: v for k, v in said.items() if v and rng.random() < 0.7}
-    words = [
-        said.get('count', 'a'),
-        *(kept.get(k) for k in ('strength', 'edge', 'size', 'tone', 'texture')),
-        said['shape'],
-    ]
-    ground = [kept.get('ground_texture'), kept.get('ground_tone')]
-    words += [
-        kept.get('place'),
-        kept.get('detail'),
-        *(['on a', *ground, 'background'] if any(ground) else []),
-    ]
-    return sentence([*words, kept.get('clutter'), kept.get('grain')], rng)
-
-
-def sentence(words, rng):
-    """Words after a random prefix, empty ones left out, 'an' before a vowel."""
-    text = ' '.join(w for w in [str(rng.choice(PREFIXES)), *words] if w)
-    return re.sub(r'\ba (?=[aeiou])', 'an ', text)
+    y = (1 + np.sign(up) * (abs(up) > 0.4 * abs(side))) / 2.01
+    return f'bright {place(y, (1 + np.sign(side) * (abs(side) > 0.4 * abs(up))) / 2.01)}'

@@ -1,8 +1,9 @@
-"""The networks of the base, all genuine classes of diffusers and transformers, and the pipeline that they make.
+"""The networks of the base, all ordinary classes of diffusers and transformers, and the pipeline of them.
 
-Latent diffusion (Rombach et al. 2022): an autoencoder takes 64 px to 16 x 16 latents, a U-Net denoises them under the words of a small
-CLIP-like text encoder.  v-prediction with zero terminal SNR (Salimans & Ho 2022; Lin et al. 2024), so that black and white pictures
-can be drawn; DPM-Solver++ for sampling (Lu et al. 2022).
+Latent diffusion (Rombach et al. 2022): an autoencoder takes 64 px to 16 x 16 latents, a U-Net denoises them,
+conditioned on prompts through a small CLIP-like text encoder.  v-prediction with zero terminal SNR (Salimans
+& Ho 2022; Lin et al. 2024), so that black and white pictures can be sampled; DPM-Solver++ for sampling (Lu et
+al. 2022).
 """
 
 from contextlib import contextmanager
@@ -17,21 +18,21 @@ from genmix.generators.pretrained.captions import LENGTH
 from genmix.run.device import DEVICE, autocast
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Size:
     """How large the networks are: channels from fine to coarse, three levels each."""
 
-    image: int = 64
-    latent_channels: int = 8
-    autoencoder: tuple = (16, 32, 48)
-    denoiser: tuple = (48, 64, 96)
-    text: int = 128
-    text_layers: int = 2
-    groups: int = 8  # of group norm; divides every number of channels
+    image: int  # side of the pictures [px]
+    latent_channels: int
+    autoencoder: tuple
+    denoiser: tuple
+    text: int
+    text_layers: int
+    groups: int  # of group norm; divides every number of channels
 
 
 def make_autoencoder(size):
-    """AutoencoderKL with an RGB door, as all pipelines expect: gray goes in three times, comes out as their mean."""
+    """AutoencoderKL for RGB, as all pipelines expect: gray goes in three times and comes out as the mean."""
     from diffusers import AutoencoderKL
     from diffusers.models.resnet import ResnetBlock2D
 
@@ -49,20 +50,16 @@ def make_autoencoder(size):
         scaling_factor=1.0,
     )
     for block in net.modules():
-        if isinstance(block, ResnetBlock2D):  # begins as the identity, which bears a higher learning rate
+        if isinstance(block, ResnetBlock2D):  # starts as the identity, which allows a higher learning rate
             nn.init.zeros_(block.conv2.weight)
-    n = size.latent_channels
-    nn.init.zeros_(
-        net.quant_conv.weight[n:]
-    )  # latents begin nearly without noise: at its usual strength of 1
-    nn.init.constant_(
-        net.quant_conv.bias[n:], -8.0
-    )  # detail drowned in it, and was learned only after thousands of steps
+    # Latents start nearly without noise: at its usual strength of 1, detail took thousands of steps to learn.
+    nn.init.zeros_(net.quant_conv.weight[size.latent_channels :])
+    nn.init.constant_(net.quant_conv.bias[size.latent_channels :], -8.0)
     return net
 
 
 def make_denoiser(size):
-    """UNet2DConditionModel; words enter at 8 x 8 and 4 x 4."""
+    """UNet2DConditionModel with cross-attention to the prompt at 8 x 8 and 4 x 4."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -80,6 +77,7 @@ def make_denoiser(size):
 
 
 def make_text_encoder(size, tokenizer):
+    """CLIPTextModel for the vocabulary of `tokenizer`."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(
@@ -99,8 +97,8 @@ def make_text_encoder(size, tokenizer):
     )
 
 
-def make_noise():
-    """The noise schedule of training; its configuration also makes the sampler's."""
+def make_noise_schedule():
+    """The noise schedule of training, a DDPMScheduler."""
     from diffusers import DDPMScheduler
 
     return DDPMScheduler(
@@ -116,19 +114,25 @@ def make_noise():
     )
 
 
+def make_sampler(schedule):
+    """Second-order DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) for the noise schedule of a training."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler.from_config(
+        schedule.config, algorithm_type='dpmsolver++', solver_order=2
+    )
+
+
 def make_pipeline(autoencoder, denoiser, text_encoder, tokenizer):
     """A StableDiffusionPipeline with a DPM-Solver++ scheduler."""
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline
 
-    scheduler = DPMSolverMultistepScheduler.from_config(
-        make_noise().config, algorithm_type='dpmsolver++', solver_order=2
-    )
     pipeline = StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=denoiser,
-        scheduler=scheduler,
+        scheduler=make_sampler(make_noise_schedule()),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -137,7 +141,7 @@ def make_pipeline(autoencoder, denoiser, text_encoder, tokenizer):
 
 
 def plain_attention(denoiser):
-    """The denoiser, on a CPU with attention written out: under bfloat16 twice as fast there as diffusers' default."""
+    """The denoiser, on a CPU with plain attention: in bfloat16 twice as fast there as diffusers' default."""
     from diffusers.models.attention_processor import AttnProcessor
 
     if DEVICE.type == 'cpu':
@@ -178,6 +182,11 @@ def quietly():
             log.enable_progress_bar()
 
 
+def image_side(denoiser, autoencoder):
+    """Side in pixels of the images that a denoiser of latents was trained on."""
+    return denoiser.config.sample_size * 2 ** (len(autoencoder.config.block_out_channels) - 1)
+
+
 def to_rgb_input(images, channels=3):
     """uint8 (n, H, W) -> float (n, channels, H, W) in [-1, 1], gray repeated."""
     return to_unit(torch.as_tensor(images)[:, None]).expand(-1, channels, -1, -1)
@@ -185,7 +194,7 @@ def to_rgb_input(images, channels=3):
 
 @torch.inference_mode()
 def encode(autoencoder, images, batch_size=64):
-    """Images uint8 (n, H, W) as latents float32 (n, C, H / 4, W / 4), the means of the autoencoder, scaled as the denoiser takes them."""
+    """Images uint8 (n, H, W) -> latents float32 (n, C, h, w): means, scaled for the denoiser."""
     parts = []
     for part in torch.as_tensor(images).split(batch_size):
         with autocast():
@@ -195,45 +204,16 @@ def encode(autoencoder, images, batch_size=64):
 
 @torch.inference_mode()
 def decode(autoencoder, latents, batch_size=64):
-    """Latents as `encode` gives them back to images uint8 (n, H, W)."""
-    parts = []
+    """Latents as `encode` gives them -> images uint8 (n, H, W)."""
+    parts, scale = [], autoencoder.config.scaling_factor
     for part in latents.split(batch_size):
         with autocast():
-            parts.append(
-                to_uint8(autoencoder.decode(part.to(DEVICE) / autoencoder.config.scaling_factor).sample)
-            )
+            parts.append(to_uint8(autoencoder.decode(part.to(DEVICE) / scale).sample))
     return np.concatenate(parts)
 
 
-@torch.no_grad()
-def standardise(autoencoder, images, floor=0.01):
-    """Turn and scale the latents of `images` so that their channels are uncorrelated, with mean 0 and standard deviation 1; images come back as before.
-
-    Otherwise every channel is mostly brightness, and the denoiser's loss hardly sees grain.  Directions with less than `floor` of the
-    strongest one's variance are scaled as if they had that much: they stay weaker than 1, for much of them is rounding.  The first and last
-    1 x 1 convolutions around the latents take the change; the spread that the encoder states becomes its mean over some images.
-    """
-    latents = encode(autoencoder, images) / autoencoder.config.scaling_factor
-    last, first, n = autoencoder.quant_conv, autoencoder.post_quant_conv, latents.shape[1]
-    rows = latents.transpose(0, 1).flatten(1).double()
-    variance, directions = torch.linalg.eigh(rows.cov())
-    turn = (
-        directions.T.flip(0) / variance.flip(0).clamp(min=floor * variance.max()).sqrt()[:, None]
-    )  # strongest first
-    back, mean, turn = (t.float().to(DEVICE) for t in (turn.inverse(), rows.mean(1), turn))
-    spread = turn.square() @ autoencoder.encode(to_rgb_input(images[:256]).to(DEVICE)).latent_dist.var.mean(
-        (0, 2, 3)
-    )
-    first.bias += first.weight[:, :, 0, 0] @ mean
-    first.weight.copy_((first.weight[:, :, 0, 0] @ back)[:, :, None, None])
-    last.bias[:n] = turn @ (last.bias[:n] - mean)
-    last.weight[:n] = (turn @ last.weight[:n, :, 0, 0])[:, :, None, None]
-    last.bias[n:], last.weight[n:] = spread.log(), 0
-    autoencoder.register_to_config(scaling_factor=1.0)
-
-
 def sample_images(pipeline, prompts, steps=15, guidance=3.0, seed=0, batch_size=64):
-    """One image for each prompt: uint8 (n, H, W).  The same seed, prompts and batch size give the same images."""
+    """One image per prompt: uint8 (n, H, W).  The same seed, prompts and batch size give the same images."""
     parts, generator = [], torch.Generator().manual_seed(seed)
     for i in range(0, len(prompts), batch_size):
         with autocast():

@@ -1,9 +1,10 @@
-"""Lesion masks from DICOM SEG: each frame is put where its position lies on the grid of a volume."""
+"""Lesion masks from DICOM SEG: each frame is placed where its position lies on the grid of a volume."""
 
 import numpy as np
 
 from genmix import StudyError
-from genmix.data.readers.ct.dicom import EVEN, NOT_DICOM, ROUNDED_MM, open_file
+from genmix.data.readers.ct.dicom import dicom_files, open_dicom
+from genmix.data.readers.ct.dicom_series import EVEN, ROUNDED_MM
 
 TOLERANCE_MM = 0.1  # corner to corner between a volume and its mask
 
@@ -12,17 +13,8 @@ def seg_file(path, name):
     """The DICOM SEG at `path`: the file itself, or the only one in the folder."""
     if path.is_file():
         return path
-    found = [
-        p
-        for p in sorted(path.iterdir())
-        if p.is_file()
-        and not p.name.startswith('.')
-        and p.suffix.lower() not in NOT_DICOM
-        and open_file(
-            p, f'{name}/{p.name}', stop_before_pixels=True, specific_tags=['Modality', 'SOPClassUID']
-        ).get('Modality')
-        == 'SEG'
-    ]
+    tags = ('Modality', 'SOPClassUID')
+    found = [p for p in dicom_files(path) if open_dicom(p, f'{name}/{p.name}', tags).get('Modality') == 'SEG']
     if len(found) != 1:
         raise StudyError(
             f'Folder "{name}" holds {len(found)} DICOM SEG files: name the one file in the column "mask".'
@@ -30,15 +22,46 @@ def seg_file(path, name):
     return found[0]
 
 
-def segments(path, label, like, name, volume_name):
-    """bool (z, y, x) of a segment of a DICOM SEG, each frame put where its position lies on the grid of `like`.
+def read_segment(path, label, like, name, volume_name):
+    """bool (z, y, x) on the grid of the Volume `like`: one segment of a DICOM SEG.
 
     label  number of the segment; None: the only one
+    name, volume_name  how messages call mask and volume
+
+    Raises StudyError for a file that is no plain binary SEG, another label, series or grid.
     """
-    seg = open_file(path, name)
+    seg = open_dicom(path, name)
+    frames, numbers = _binary_frames(seg, name)
+    if label is None and len(numbers) > 1:
+        raise StudyError(
+            f'Mask "{name}" has {len(numbers)} segments ({", ".join(map(str, numbers[:8]))}): '
+            'give mask_label, a row for each that is a lesion.'
+        )
+    label = numbers[0] if label is None else label
+    if label not in numbers:
+        raise StudyError(
+            f'Mask "{name}" has no segment {label} (it has {", ".join(map(str, numbers))}): '
+            'correct mask_label in the table.'
+        )
+    _check_series(seg, like, name, volume_name)
+    marked = np.zeros(like.hu.shape, bool)
+    chosen = [k for k, (number, _) in enumerate(frames) if number == label]
+    for k, pixels in zip(chosen, _unpacked(seg, chosen, name)):
+        to_voxel = np.linalg.inv(like.affine) @ frames[k][1]
+        if not _mark(np.argwhere(pixels), to_voxel, pixels.shape, like.spacing, marked):
+            raise StudyError(
+                f'Mask "{name}" does not lie on the grid of volume "{volume_name}": '
+                'take the SEG that was drawn on this series.'
+            )
+    return marked
+
+
+def _binary_frames(seg, name):
+    """(frames, numbers of the segments) of an open SEG; StudyError unless it is binary and uncompressed."""
     if seg.get('Modality') != 'SEG':
         raise StudyError(
-            f'Mask "{name}" is DICOM of modality {str(seg.get("Modality"))[:16]}: convert contours to DICOM SEG or NIfTI.'
+            f'Mask "{name}" is DICOM of modality {str(seg.get("Modality"))[:16]}: '
+            'convert contours to DICOM SEG or NIfTI.'
         )
     try:
         kind, numbers = seg.SegmentationType, [int(s.SegmentNumber) for s in seg.SegmentSequence]
@@ -50,17 +73,14 @@ def segments(path, label, like, name, volume_name):
         ) from None
     if kind != 'BINARY' or seg.get('BitsAllocated') != 1 or compressed:
         raise StudyError(
-            f'Mask "{name}" is a DICOM SEG of type {str(kind)[:16]}, or compressed: save it as BINARY, uncompressed.'
+            f'Mask "{name}" is a DICOM SEG of type {str(kind)[:16]}, or compressed: '
+            'save it as BINARY, uncompressed.'
         )
-    if label is None and len(numbers) > 1:
-        raise StudyError(
-            f'Mask "{name}" has {len(numbers)} segments ({", ".join(map(str, numbers[:8]))}): give mask_label, a row for each that is a lesion.'
-        )
-    label = numbers[0] if label is None else label
-    if label not in numbers:
-        raise StudyError(
-            f'Mask "{name}" has no segment {label} (it has {", ".join(map(str, numbers))}): correct mask_label in the table.'
-        )
+    return frames, numbers
+
+
+def _check_series(seg, like, name, volume_name):
+    """StudyError when the SEG was drawn on another series than the volume."""
     drawn_on = {str(s.get('SeriesInstanceUID')) for s in seg.get('ReferencedSeriesSequence') or ()}
     frame = str(seg.get('FrameOfReferenceUID', like.frame))
     for what, another in (
@@ -69,44 +89,28 @@ def segments(path, label, like, name, volume_name):
     ):
         if another:
             raise StudyError(
-                f'Mask "{name}" was drawn on another {what} than volume "{volume_name}": take the SEG that was drawn on this series.'
+                f'Mask "{name}" was drawn on another {what} than volume "{volume_name}": '
+                'take the SEG that was drawn on this series.'
             )
-    marked = np.zeros(like.hu.shape, bool)
-    chosen = [k for k, (number, _) in enumerate(frames) if number == label]
-    for k, pixels in zip(chosen, _pixels_of(seg, chosen, name)):
-        if not _put(
-            np.argwhere(pixels), np.linalg.inv(like.affine) @ frames[k][1], pixels.shape, like.spacing, marked
-        ):
-            raise StudyError(
-                f'Mask "{name}" does not lie on the grid of volume "{volume_name}": take the SEG that was drawn on this series.'
-            )
-    return marked
 
 
 def _frames(seg):
     """[(number of the segment, (4, 3) from (row, column, 1) to LPS mm)] of a DICOM SEG."""
     shared, frames = seg.SharedFunctionalGroupsSequence[0], []
     for own in seg.PerFrameFunctionalGroupsSequence:
-
-        def group(tag):
-            return (own if tag in own else shared)[tag][0]
-
-        x, y = np.array(group('PlaneOrientationSequence').ImageOrientationPatient, float).reshape(2, 3)
-        rows, columns = map(float, group('PixelMeasuresSequence').PixelSpacing)
-        place = np.stack(
-            [rows * y, columns * x, np.array(group('PlanePositionSequence').ImagePositionPatient, float)], 1
+        orientation, measures, position, segment = (
+            (own if f'{tag}Sequence' in own else shared)[f'{tag}Sequence'][0]
+            for tag in ('PlaneOrientation', 'PixelMeasures', 'PlanePosition', 'SegmentIdentification')
         )
-        frames.append(
-            (
-                int(group('SegmentIdentificationSequence').ReferencedSegmentNumber),
-                np.vstack([place, [0, 0, 1]]),
-            )
-        )
+        x, y = np.array(orientation.ImageOrientationPatient, float).reshape(2, 3)
+        rows, columns = map(float, measures.PixelSpacing)
+        place = np.stack([rows * y, columns * x, np.array(position.ImagePositionPatient, float)], 1)
+        frames.append((int(segment.ReferencedSegmentNumber), np.vstack([place, [0, 0, 1]])))
     return frames
 
 
-def _pixels_of(seg, chosen, name):
-    """The chosen frames of an open SEG, one after the other: unpacked all together they may be a hundred volumes."""
+def _unpacked(seg, chosen, name):
+    """The chosen frames of an open SEG, one at a time: all together they may be a hundred volumes."""
     try:
         size, packed = seg.Rows * seg.Columns, np.frombuffer(seg.PixelData, np.uint8)
         for first in (k * size for k in chosen):  # a frame may begin within a byte
@@ -118,26 +122,24 @@ def _pixels_of(seg, chosen, name):
         ) from None
 
 
-def _put(points, to_voxel, shape, spacing, marked):
+def _mark(points, to_voxel, shape, spacing, marked):
     """Set the `points` (k, 2) of a frame in `marked`; False where the frame does not lie on its grid.
 
-    to_voxel  (4, 3), from (row, column, 1) of the frame to voxels.  Within the slice it fits to TOLERANCE_MM; to the next slice it may be
-    as far as headers round.
+    to_voxel  (4, 3), from (row, column, 1) of the frame to voxels.  Within the slice it fits to TOLERANCE_MM;
+    to the next slice it may be as far as headers round.
     """
     turned = np.rint(to_voxel[:3, :2])
+    to_nearest = np.c_[turned, np.rint(to_voxel[:3, 2])].T
     through = turned.any(1).argmin()  # the axis of the volume along which frames are stacked
     corners = np.array([[r, c, 1] for r in (0, shape[0] - 1) for c in (0, shape[1] - 1)])
-    near = np.rint(corners @ np.c_[turned, np.rint(to_voxel[:3, 2])].T)
-    most = np.where(
-        np.arange(3) == through, np.clip(2 * ROUNDED_MM, 2 * EVEN * spacing, 0.45 * spacing), TOLERANCE_MM
-    )
-    if (
-        (np.abs(turned).sum(0) != 1).any()
-        or turned.any(1).sum() != 2
-        or (np.abs((corners @ to_voxel.T)[:, :3] - near) * spacing > most).any()
-    ):
+    near = np.rint(corners @ to_nearest)
+    rounded = np.clip(2 * ROUNDED_MM, 2 * EVEN * spacing, 0.45 * spacing)
+    tolerance = np.where(np.arange(3) == through, rounded, TOLERANCE_MM)
+    if (np.abs(turned).sum(0) != 1).any() or turned.any(1).sum() != 2:
         return False
-    at = (np.c_[points, np.ones(len(points))] @ np.c_[turned, np.rint(to_voxel[:3, 2])].T).astype(int)
+    if (np.abs((corners @ to_voxel.T)[:, :3] - near) * spacing > tolerance).any():
+        return False
+    at = (np.c_[points, np.ones(len(points))] @ to_nearest).astype(int)
     if (at < 0).any() or (at >= marked.shape).any():
         return False
     marked[tuple(at.T)] = True

@@ -1,0 +1,31 @@
+"""How classifiers are trained: the same for all arms."""
+
+from dataclasses import dataclass
+
+from genmix.run.limits import bounded, check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """steps and batch_size; lr, the peak of the one-cycle schedule; weight_decay of AdamW; input_size, side
+    [px].
+    """
+
+    steps: int = bounded(above=0)
+    batch_size: int = bounded(above=0)
+    lr: float = bounded(above=0)
+    weight_decay: float = bounded(at_least=0)
+    input_size: int = bounded(at_least=32)
+
+    def __post_init__(self):
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime(TrainingConfig):
+    """And the network: vgg_width scales its channels, 1.0 is the paper's; weights, '' (random) or
+    `imagenet`.
+    """
+
+    vgg_width: float = bounded(above=0)
+    weights: str = bounded(choices=('', 'imagenet'))

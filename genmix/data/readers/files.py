@@ -1,0 +1,62 @@
+"""What readers of users' own files share: the data folder, its table, and paths named in the table."""
+
+from pathlib import Path, PureWindowsPath
+
+from genmix import StudyError
+
+
+def data_folder(data_dir, holds):
+    """The folder `data_dir`, home expanded; `holds` says in the error what it should contain."""
+    root = Path(data_dir).expanduser()
+    if not str(data_dir) or not root.is_dir():
+        raise StudyError(
+            f'data_dir "{data_dir}" is not a folder: set data_dir to the folder that holds {holds}.'
+        )
+    return root
+
+
+def find_table(root, csv, default):
+    """Path of the table `csv`, also relative to `root`; of root/default where csv is ''.  None if absent."""
+    places = [Path(csv).expanduser(), root / csv] if csv else [root / default]
+    return next((p for p in places if exists(p) and p.is_file()), None)
+
+
+def read_delimited(path):
+    """(text, separator) of a CSV file in UTF-8.  Raises OSError and UnicodeDecodeError."""
+    # spreadsheets write a byte order mark, and semicolons in much of Europe
+    text = path.read_text('utf-8-sig')
+    return text, max(',;\t', key=text.partition('\n')[0].count)
+
+
+def path_inside(root, file, where, files_only=False):
+    """`file` relative to root, with forward slashes.
+
+    Raises StudyError when it leaves root or does not exist (with files_only: is no file); `where` names the
+    row of the table in the message.
+    """
+    path = PureWindowsPath(file)  # takes both kinds of slashes, and knows drives
+    named, place = f'{where} names "{file[:99]}"', root / path.as_posix()
+    if path.anchor or '..' in path.parts:
+        raise StudyError(
+            f'{named}, which leaves the data folder: give paths relative to data_dir, without "..".'
+        )
+    if not file or not exists(place) or (files_only and not place.is_file()):
+        lacks = 'is not a file' if files_only else 'does not exist'
+        raise StudyError(f'{named}, which {lacks} in "{root.name}": correct the row or add the file.')
+    return path.as_posix()
+
+
+def exists(path):
+    """Whether something is at `path`; False too where its name is impossible.
+
+    Raises StudyError where a folder above it may not be read.
+    """
+    try:
+        path.lstat()
+        return path.exists()
+    except PermissionError:
+        raise StudyError(
+            f'The folder of "{path.name}" may not be read: ask for the right to, or copy the set.'
+        ) from None
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,241 @@
+"""Small data for every figure function, and DRAW: one line each."""
+
+import numpy as np
+import pandas as pd
+from conftest import blobs
+
+from genmix import plots
+from genmix.appendix.sweep_summary import figure_data
+from genmix.mixing.arms import arms_for
+
+C = blobs((6, 4, 5))
+LOG = pd.DataFrame(
+    {
+        'step': [1, 2],
+        'discriminator_loss': [1.0, 2],
+        'generator_loss': [1.0, 2],
+        'within_class_sd_0': [0.1, 0.2],
+    }
+)
+GAN_LOG = LOG.assign(r_t=[0.2, 0.4], p=[0.0, 0.1], real_score=[1.0, 2], fake_score=[0.0, -1])
+CONTRASTS = pd.DataFrame(
+    [['a', 'b', 'balanced_accuracy', 0.1, 0.05, 0.15, 0.01, 5, 'higher', 'holdout']],
+    columns=['a', 'b', 'metric', 'mean', 'low', 'high', 'p', 'n', 'verdict', 'test_set'],
+)
+METRICS = pd.DataFrame(
+    [[a, '', '', s, 0, 'holdout', 'all', 'balanced_accuracy', 0.5 + s / 10] for a in 'xy' for s in (0, 1)],
+    columns=['arm', 'generator', 'mix', 'seed', 'fold', 'test_set', 'label', 'metric', 'value'],
+)
+REGIME = pd.DataFrame(
+    {'arm': 'a', 'steps': [1, 1, 2, 2], 'seed': [0, 1] * 2, 'balanced_accuracy': [0.5, 0.6, 0.7, 0.8]}
+)
+POINTS = pd.DataFrame(
+    {
+        'tsne_1': [0.0, 1, 2],
+        'tsne_2': [0.0, 1, 0],
+        'kind': ['real', 'synthetic', 'mixed'],
+        'source': ['real', 'g', 'genmix-g'],
+        'y_small': [1.0, 0, 0.5],
+        'y_middle': [0.0, 1, 0.5],
+        'y_large': 0.0,
+    }
+)
+NEAR = pd.DataFrame(
+    [['a', 'neighbour_agreement', 0.7, 0.6, 0.8, 15, label, 'held-out', 0.4] for label in ('all', 'small')]
+    + [['a', 'mixing_rate', 0.9, 0.8, 1.0, 15, label, 'g', 1.0] for label in ('all', 'large')],
+    columns=['arm', 'metric', 'value', 'low', 'high', 'n', 'label', 'source', 'expected'],
+)
+BINS = pd.DataFrame(
+    {'confidence': [0.5, 0.9], 'accuracy': [0.4, 0.8], 'low': [0.3, 0.7], 'high': [0.5, 0.9], 'n': [4, 4]}
+)
+GAINS = pd.DataFrame(
+    [
+        (g, 'all', m, step, 0.5, 0.4, 0.6, 30)
+        for g in 'ab'
+        for m in ('kid', 'diversity', 'coverage')
+        for step in ('synthetic', 'unmixed', 'mixed', 'mixing', 'blending')
+    ],
+    columns=['generator', 'label', 'metric', 'step', 'value', 'low', 'high', 'n'],
+)
+PARTS = pd.DataFrame(
+    [
+        ('it helps', 'paper', 'a − b', 'coverage', 'higher', m, m - 0.1, m + 0.1, 0.01, 5, v)
+        for m, v in ((0.2, 'supported'), (-0.3, 'contradicted'), (0.05, 'undecided'))
+    ]
+    + [('it is new', 'control', 'c', 'kid', 'lower', -0.5, -0.6, -0.4, 0.01, 5, 'supported')],
+    columns=['claim', 'of', 'part', 'metric', 'expected', 'mean', 'low', 'high', 'p', 'n', 'verdict'],
+)
+ERRORS = pd.DataFrame(
+    {
+        'patients': [50, 100],
+        'wrong_winner': [0.6, 0.4],
+        'selection_regret': [2.0, 1.0],
+        'type_s_error': [0.3, 0.2],
+        'worst_gap': [8.0, 5.0],
+    }
+)
+ARMS = pd.DataFrame(
+    [(a, 'holdout', 'all', 'balanced_accuracy', 0.7, 0.6, 0.8) for a in 'xy'],
+    columns=['arm', 'test_set', 'label', 'metric', 'mean', 'low', 'high'],
+)
+TRACED = {
+    'g, by\ngenmix-g': [
+        ('real', C.images[0], np.eye(3)[0], np.array([0.2, 0.7, 0.1])),
+        ('mixture', C.images[1], np.array([0.6, 0.4, 0]), np.array([0.5, 0.5, 0])),
+    ]
+}
+TONES = pd.DataFrame(
+    {'variant': ['natural'] * 4 + ['mixed'] * 4, 'word': ['dark', 'bright'] * 4, 'gray': np.arange(8.0) * 20}
+)
+KIDS = {
+    title: pd.DataFrame({'step': [0, 10, 90], 'kid': [9.0, 4, k], 'sd': 0.1})
+    for k, title in enumerate(('fine-tuned', 'random initialisation'))
+}
+SAMPLING = {
+    setting: pd.DataFrame({'KID': [2.0, 1], 'coverage': [0.1, 0.4]}, index=[1, 3])
+    for setting in ('guidance', 'steps')
+}
+PROMPTS = pd.DataFrame({'class agreement': [0.4, 0.6], 'KID': [3.0, 1]}, index=['words alone', 'learned'])
+WORDS = [[[('dark', 0.6), ('black', 0.4)]] * 4] * 3
+STARTS = [['dark', 'spot', 'gray', '']] * 3
+
+BLOOD = [
+    'basophil',
+    'eosinophil',
+    'erythroblast',
+    'immature granulocytes(myelocytes, metamyelocytes and promyelocytes)',
+    'lymphocyte',
+    'monocyte',
+    'neutrophil',
+    'platelet',
+]
+SKIN = [
+    'actinic keratoses and intraepithelial carcinoma',
+    'basal cell carcinoma',
+    'benign keratosis-like lesions',
+    'dermatofibroma',
+    'melanoma',
+    'melanocytic nevi',
+    'vascular lesions',
+]
+
+
+def card_of(generator, scale, names=C.class_names):
+    """A generator card whose values are `scale` times what real lesions reach."""
+    metrics = ('class_agreement', 'tstr', 'diversity', 'coverage', 'recall', 'density', 'precision')
+    numbers = {'value': 0.8 * scale, 'low': 0.7 * scale, 'high': 0.9 * scale, 'n': 9, 'd': 3}
+    numbers |= {'reference': 0.8, 'reference_low': 0.7, 'reference_high': 0.9}
+    return pd.DataFrame(
+        [
+            {'generator': generator, 'label': label, 'metric': metric, **numbers}
+            for label in (*names, 'all')
+            for metric in (*metrics, 'kid', 'copy_ratio', 'copy_ratio_features')
+        ]
+    )
+
+
+def benefit_data():
+    """The map of a sweep with decided and undecided cells."""
+    from test_sweep import scored
+
+    sets = pd.DataFrame(
+        [(c, 0.25, q, k, 0.5, 20.0) for c in range(4) for q, k in (('50', 2.0), ('oracle', 0.0))],
+        columns=['cohort', 'train_fraction', 'quality', 'kid', 'coverage', 'diversity'],
+    )
+    return figure_data(scored(4, noise=1), sets)
+
+
+def grid(rows, columns, *parents):
+    return plots.image_grid(C.images[:6].reshape(2, 3, 32, 32), rows, columns, *parents)
+
+
+def feature_maps():
+    maps = {n: np.random.default_rng(0).normal(size=(4, 8, 8)) for n in 'ab'}
+    return plots.feature_maps(maps, {'a': np.ones(3), 'b': np.array([-1.0, 0, 2])})
+
+
+def reconstructions():
+    pairs = {'photographs': (C.images[:4], C.images[1:5]), 'lesions': (C.images[:2], C.images[:2])}
+    return plots.reconstructions(pairs, n=3)
+
+
+def prompt_sheet():
+    images = C.images[:8].reshape(2, 2, 2, 32, 32)
+    return plots.prompt_sheet(images, ['a cat', 'a dark disc'], [1.0, 3.0], 'Base')
+
+
+def examples():
+    rows = {'real': plots.pick(C, 2), 'none': {name: C.images[:0] for name in C.class_names}}
+    return plots.examples(rows, C.class_names)
+
+
+# One line per figure function: its name, then what is special about the line if it has several.
+DRAW = {
+    'claim_strip': lambda: plots.claim_strip(PARTS),
+    'two_runs': lambda: plots.two_runs(ARMS, ARMS, ['x', 'y', 'absent'], 'holdout'),
+    'mixing_effects': lambda: plots.mixing_effects(GAINS),
+    'selection_error': lambda: plots.selection_error(ERRORS, 98),
+    'selection_error of an unknown size': lambda: plots.selection_error(ERRORS),
+    'benefit_map': lambda: plots.benefit_map(*benefit_data()),
+    'image_grid': lambda: grid(['first', 'second'], ['a', '', 'b']),
+    'image_grid with parents': lambda: grid(['', ''], ['', '', 'b'], (C.images[6:8], C.images[8:11])),
+    'feature_maps': feature_maps,
+    'augmentation_curves': lambda: plots.augmentation_curves(GAN_LOG, 0.6),
+    'generator_card': lambda: plots.generator_card(
+        card_of('g', 0.5), plots.pick(C, 3), plots.pick(C, 2), 'g'
+    ),
+    'generator_comparison': lambda: plots.generator_comparison(
+        pd.concat([card_of('g', 0.5), card_of('h', 1)])
+    ),
+    'copy_pairs': lambda: plots.copy_pairs({'g': [(C.images[0], C.images[1])] * 2, 'h': []}),
+    'sheet': lambda: plots.sheet(plots.pick(C, 3), columns=3),
+    'similar_pairs': lambda: plots.similar_pairs(C, [(0, 1, 0.98), (2, 7, 0.91)]),
+    'similar_pairs of none': lambda: plots.similar_pairs(C, []),
+    'class_counts': lambda: plots.class_counts({'all': C.counts}),
+    'histograms': lambda: plots.histograms(C),
+    'histograms with sizes': lambda: plots.histograms(C, pd.Series([np.nan, *np.arange(14) + 5.0])),
+    'holdout_precision': lambda: plots.holdout_precision(26, 390, 'x'),
+    'training_curves': lambda: plots.training_curves(LOG, C.class_names),
+    'snapshot_grid': lambda: plots.snapshot_grid(np.zeros((2, 3, 4, 8, 8), np.uint8), C.class_names, [1, 2]),
+    'beta_densities': lambda: plots.beta_densities([0.4, 1]),
+    'mixing_strip': lambda: plots.mixing_strip(C.images[0], C.images[1], [1, 0.5, 0]),
+    'traced_lesion': lambda: plots.traced_lesion(TRACED, C.class_names),
+    'mixture_labels': lambda: plots.mixture_labels(
+        C.images[0], C.images[-1], (0, 2), [1, 0.5], C.class_names
+    ),
+    'run_times': lambda: plots.run_times(pd.Series({'01_a': 9.0, '02_b': 600.0})),
+    'simplex': lambda: plots.simplex(np.eye(3), C.class_names),
+    'simplex of two': lambda: plots.simplex(np.eye(2), 'ab'),
+    'figure1': lambda: plots.figure1(C.images[:3], C.images[3:6], C.images[6:9], 0.6, C.class_names),
+    'examples': examples,
+    'regime_curves': lambda: plots.regime_curves(REGIME, 2),
+    'regime_curves of one seed': lambda: plots.regime_curves(REGIME[REGIME.seed == 0], 2),
+    'loss_curves': lambda: plots.loss_curves(
+        {a: np.ones(50) for a in ('classical', 'mixup', 'genmix-g', 'cutmix-g')},
+        arms_for('g', rules=['cutmix']),
+    ),
+    'arm_points': lambda: plots.arm_points(METRICS, ['y', 'x']),
+    'forest': lambda: plots.forest(CONTRASTS),
+    'tsne_panels': lambda: plots.tsne_panels({'a': POINTS}, C.class_names),
+    'tsne_sources': lambda: plots.tsne_sources(POINTS, C.class_names),
+    'nearest_lesions': lambda: plots.nearest_lesions(
+        C, np.arange(2), np.array([[3, 4], [5, 6]]), C.class_names
+    ),
+    'neighbour_statistics': lambda: plots.neighbour_statistics(NEAR, C.class_names),
+    'reliability_diagrams': lambda: plots.reliability_diagrams(
+        {'a': {'as trained': (BINS, np.linspace(0.4, 1, 8))}}
+    ),
+    'captioned_images': lambda: plots.captioned_images(C.images[:3], ['a dark disc', 'a cat', 'stones'], 2),
+    'base_curves': lambda: plots.base_curves(
+        {t: pd.DataFrame({'step': [1, 2], 'loss': [1.0, 0.5]}) for t in ('autoencoder', 'denoiser')}
+    ),
+    'reconstructions': reconstructions,
+    'power_ratio': lambda: plots.power_ratio({'photographs': (C.images, C.images // 2)}),
+    'prompt_sheet': prompt_sheet,
+    'gray_by_word': lambda: plots.gray_by_word(TONES),
+    'kid_through_training': lambda: plots.kid_through_training(KIDS, 0.02),
+    'sampling_sweep': lambda: plots.sampling_sweep(SAMPLING, {'guidance': 1, 'steps': 3}),
+    'nearest_words': lambda: plots.nearest_words(WORDS, STARTS, ['<small>', '<middle>', '<large>']),
+    'prompt_comparison': lambda: plots.prompt_comparison(PROMPTS, {'KID': 0}),
+    'confusion': lambda: plots.confusion({'a': np.eye(3), 'b': np.ones((3, 3))}, C.class_names),
+}

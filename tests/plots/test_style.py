@@ -1,0 +1,154 @@
+"""The style: saved figures, notebooks, colours and second cues, short class names."""
+
+import base64
+import io
+import itertools
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from figure_examples import BLOOD, DRAW, SKIN, C
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from genmix import plots
+from genmix.plots.style import class_colour, line_style, marker, shorten, subplots
+from genmix.run.study import Study
+
+
+def test_saved_figures_carry_their_alt_text_and_nothing_of_the_day(tmp_path):
+    study, saved = Study('a', tmp_path), []
+    for _ in range(2):
+        fig = plots.sheet({'< "small" & λ': C.images[:3]}, columns=3)
+        assert study.figure(fig, 'x') is fig
+        saved.append([study.path('figures', f'x.{kind}').read_bytes() for kind in ('png', 'svg')])
+        study.figure(fig, 'x')
+        saved.append([study.path('figures', f'x.{kind}').read_bytes() for kind in ('png', 'svg')])
+    assert all(s == saved[0] for s in saved)
+    png, svg = saved[0]
+    assert Image.open(io.BytesIO(png)).info.keys() <= {'Title', 'Description', 'dpi'}
+    assert Image.open(io.BytesIO(png)).info['Description'] == fig.alt
+    root, space = ElementTree.fromstring(svg), '{http://www.w3.org/2000/svg}'
+    assert (root.get('role'), root.get('aria-label')) == ('img', fig.alt)
+    assert [(e.tag, e.text) for e in root[:2]] == [(f'{space}title', 'x'), (f'{space}desc', fig.alt)]
+    assert any('small' in ''.join(t.itertext()) for t in root.iter(f'{space}text'))
+    assert b'Matplotlib v' not in svg + png and b'matplotlib.org' not in svg + png
+    assert b'<metadata>' not in svg
+
+
+def test_images_in_an_svg_keep_their_pixels(tmp_path):
+    plots.sheet({'a': C.images[:1]}, columns=1).save(tmp_path / 'f.svg', 'svg', 'f')
+    (image,) = ElementTree.parse(tmp_path / 'f.svg').getroot().iter('{http://www.w3.org/2000/svg}image')
+    data = image.get('{http://www.w3.org/1999/xlink}href').split(',')[1]
+    inside = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert inside.mode == 'L' and inside.size == (32, 32)
+    assert np.abs(np.asarray(inside, int) - C.images[0]).max() <= 1
+
+
+def test_figures_leave_the_settings_of_matplotlib_alone(tmp_path):
+    before = dict(mpl.rcParams)
+    fig = DRAW['histograms']()
+    fig.savefig(tmp_path / 'f.png')
+    for kind in ('png', 'svg'):
+        fig.save(tmp_path / f'f.{kind}', kind, 'f')
+    assert dict(mpl.rcParams) == before and fig.axes[0].title.get_fontsize() == 10
+    assert mpl.rcParamsDefault['axes.titlesize'] == before['axes.titlesize']  # neither did the import
+
+
+def test_notebooks_show_a_figure_once_with_its_alt_text(monkeypatch):
+    from IPython.core import formatters, pylabtools
+    from nbconvert import HTMLExporter
+    from nbformat import v4
+
+    shell = SimpleNamespace(display_formatter=formatters.DisplayFormatter())
+    drawn, print_figure = [], pylabtools.print_figure
+    monkeypatch.setattr(pylabtools, 'print_figure', lambda *a, **k: drawn.append(1) or print_figure(*a, **k))
+    pylabtools.select_figure_formats(shell, {'png'}, bbox_inches='tight')
+    fig, _ = subplots(4, 2)
+    assert 'image/png' in shell.display_formatter.format(fig)[0]  # without alt text it is shown all the same
+    fig.alt = 'Two axes & no data.'
+    drawn.clear()
+    data, about = shell.display_formatter.format(fig)
+    assert len(drawn) == 1 and data.keys() == {'image/png', 'text/plain'} and data['text/plain'] == fig.alt
+    assert about == {'image/png': {'alt': fig.alt}}
+    output = v4.new_output('execute_result', data, metadata=about, execution_count=1)
+    notebook = v4.new_notebook(cells=[v4.new_code_cell('f', outputs=[output])])
+    page, _ = HTMLExporter(template_name='classic').from_notebook_node(notebook)
+    assert 'alt="Two axes &amp; no data."' in page
+
+
+# Complete colour blindness of one kind, on linear RGB: Machado, Oliveira & Fernandes 2009,
+# doi 10.1109/TVCG.2009.113, severity 1.0
+BLIND = {
+    'none': np.eye(3),
+    'protanopia': [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    'deuteranopia': [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    'tritanopia': [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)  # sRGB, IEC 61966-2-1
+
+
+def linear(colour):
+    c = np.array(to_rgb(colour))
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIE Lab of linear RGB under D65 (CIE 15:2004)."""
+    t = TO_XYZ @ np.clip(rgb, 0, 1) / TO_XYZ.sum(1)
+    x, y, z = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_lab_by_hand():
+    assert lab(linear('white')) == pytest.approx([100, 0, 0], abs=0.01)
+    assert lab(linear('black')) == pytest.approx([0, 0, 0], abs=0.01)
+    assert lab(linear('red')) == pytest.approx([53.24, 80.09, 67.20], abs=0.05)
+    assert np.allclose(np.sum(list(BLIND.values()), 2), 1, atol=1e-5)  # gray stays gray
+
+
+@pytest.mark.parametrize('kind', BLIND)
+def test_class_colours_stay_apart_under_colour_blindness(kind):
+    """A difference of 2.3 is just noticeable; ten times that holds for thin lines."""
+    seen = [lab(np.array(BLIND[kind]) @ linear(class_colour(k))) for k in range(3)]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 23
+
+
+def test_class_colours_stay_apart_in_gray_and_keep_the_papers_names():
+    light = [lab(linear(class_colour(k)))[0] for k in range(3)]
+    assert min(abs(a - b) for a, b in itertools.combinations(light, 2)) > 12
+    assert [np.argmax(to_rgb(class_colour(k))) for k in range(3)] == [2, 1, 0]  # blue, green, red
+    contrast = [1.05 / (TO_XYZ[1] @ linear(class_colour(k)) + 0.05) for k in range(3)]
+    assert min(contrast) >= 3  # on white, WCAG 2.1, 1.4.11
+
+
+def test_classes_that_share_an_axis_differ_in_more_than_colour():
+    assert len({str(line_style(k)) for k in range(6)}) == 6 == len({marker(k) for k in range(6)})
+    left, right = DRAW['histograms with sizes']().axes
+    assert len({str(p.get_linestyle()) for p in left.patches}) == 3
+    assert len({line._dash_pattern[1] and tuple(line._dash_pattern[1]) for line in right.lines}) == 3
+
+
+def test_short_names_are_short_and_differ():
+    assert shorten(['cyst', 'hemangioma', 'x' * 14]) == ['cyst', 'hemangioma', 'x' * 14]
+    assert shorten(['immature granulocytes', 'basophil']) == ['immature gran…', 'basophil']
+    alike = ['melanocytic nevus a', 'melanocytic nevus b']
+    numbered = ['a very long name, 1, of these', 'a very long name, 2, of these']
+    for names in (BLOOD, SKIN, alike, numbered):
+        assert len(set(shorten(names))) == len(names) and max(map(len, shorten(names))) <= 14

@@ -1,0 +1,89 @@
+"""What the pages say exists: links, files, make targets, commands, parameters, headings."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from genmix.run.notebooks import notebooks
+
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    ROOT / 'CHANGELOG.md',
+    *sorted((ROOT / 'docs').glob('*.md')),
+]
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding='utf-8') for page in PAGES}
+
+
+def code(text):
+    """Blocks and spans of code."""
+    return '\n'.join(re.findall(r'(?s)```.*?```|`[^`]+`', text))
+
+
+@pytest.fixture(scope='module')
+def every():
+    return notebooks(ROOT / 'notebooks', appendices=True)
+
+
+def test_the_readme_is_two_screens():
+    assert len((ROOT / 'README.md').read_bytes()) < 10_000
+
+
+@pytest.mark.parametrize('page', TEXTS)
+def test_links_lead_somewhere(page):
+    links = re.findall(r'\]\((?!https?:)([^)#]+)\)', TEXTS[page])
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+    if page.startswith('docs/'):  # the book has these pages beside each other, and no others
+        assert all('/' not in link for link in links)
+
+
+@pytest.mark.parametrize('page', TEXTS)
+def test_files_exist(page):
+    names = re.findall(
+        r'(?<![\w/.-])(?:genmix|tools|examples|params|docs|tests)/[\w/.-]*\w', code(TEXTS[page])
+    )
+    placeholders = {'examples/NAME.py', 'examples/RULE.py', 'params/name.yaml'}
+    assert [name for name in set(names) - placeholders if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize('page', TEXTS)
+def test_commands_exist(page):
+    text, rules = code(TEXTS[page]), (ROOT / 'Makefile').read_text()
+    targets = set(re.findall(r'^([a-z]+):', rules, re.MULTILINE))
+    assert set(re.findall(r'\bmake ([a-z]+)', text)) <= targets
+    for module in re.findall(r'-m ((?:genmix|tools)[\w.]*)', text):
+        path = ROOT.joinpath(*module.split('.'))
+        assert path.with_suffix('.py').exists() or (path / '__main__.py').exists(), module
+
+
+@pytest.mark.parametrize('page', TEXTS)
+def test_parameters_exist(page, every):
+    known = {name for nb in every for name in nb.parameters}
+    spans = re.findall(r'SET="([^"]*)"', TEXTS[page]) + re.findall(r'`([^`\n]+)`', TEXTS[page])
+    words = [re.sub(r"'[^']*'", '', span) for span in spans]
+    named = {key for span in words for key in re.findall(r'(?:^|[ ."])([a-z]\w*) ?=', span)}
+    assert named <= known
+
+
+def test_every_notebook_is_in_the_table(every):
+    assert re.findall(r'^\| `(\w+)` \|', TEXTS['README.md'], re.MULTILINE) == sorted(nb.name for nb in every)
+
+
+def test_the_walk_names_modules():
+    rooms = {path.parent.name for path in (ROOT / 'genmix').glob('*/__init__.py')}
+    for name in re.findall(r'`([a-z]+\.[a-z_.0-9]+)`', TEXTS['docs/architecture.md']):
+        if name.split('.')[0] in rooms:
+            path = (ROOT / 'genmix').joinpath(*name.split('.'))
+            attribute = path.parent.with_suffix('.py')  # such as data.cohort.Cohort
+            assert path.exists() or path.with_suffix('.py').exists() or attribute.exists(), name
+    assert all(f'{room}/' in TEXTS['docs/architecture.md'] for room in rooms)
+
+
+def test_lesson_plans_name_headings(every):
+    prose = '\n'.join(
+        ''.join(c['source']) for nb in every for c in nb.content['cells'] if c['cell_type'] == 'markdown'
+    )
+    headings = set(re.findall(r'^#+ (.+)$', prose, re.MULTILINE))
+    named = re.findall(r'(?<!\*)\*([A-Z][^*]+)\*(?!\*)', TEXTS['docs/teaching.md'])
+    assert named and set(named) <= headings

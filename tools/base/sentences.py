@@ -1,0 +1,31 @@
+"""Captions for training the base, in the words of genmix.generators.pretrained.captions."""
+
+import re
+
+PREFIXES = ('a photo of', 'a picture of', 'an image of', '')
+
+
+def of_photograph(subject, attributes, rng):
+    """One caption of a photograph: its subject and a random part of what captions.describe measured."""
+    attributes = {k: v for k, v in attributes.items() if rng.random() < 0.6}
+    subject = str(rng.choice(subject.split('|'))) if rng.random() < 0.85 else 'a picture'
+    article, noun = ('a', subject[2:]) if subject.startswith('a ') else ('', subject)
+    before = [attributes.get(k) for k in ('tone', 'sharpness', 'texture')]
+    after = [attributes.get(k) and f'with {attributes[k]}' for k in ('spot', 'stripes', 'contrast')]
+    return sentence([article, *before, noun, *after, attributes.get('shading')], rng)
+
+
+def of_scene(attributes, rng):
+    """One caption of a scene: its shape and a random part of the attributes that scenes.draw made it from."""
+    kept = {k: v for k, v in attributes.items() if v and rng.random() < 0.7}
+    words = [kept.get(k) for k in ('strength', 'edge', 'size', 'tone', 'texture')]
+    words = [attributes.get('count', 'a'), *words, attributes['shape'], kept.get('place'), kept.get('detail')]
+    ground = [kept.get('ground_texture'), kept.get('ground_tone')]
+    words += ['on a', *ground, 'background'] if any(ground) else []
+    return sentence([*words, kept.get('clutter'), kept.get('grain')], rng)
+
+
+def sentence(words, rng):
+    """Words after a random prefix, empty ones left out, 'an' before a vowel."""
+    text = ' '.join(w for w in [str(rng.choice(PREFIXES)), *words] if w)
+    return re.sub(r'\ba (?=[aeiou])', 'an ', text)
