@@ -66,7 +66,7 @@ class Replicates:
             first, second = (np.mean([source[name][metric] for name in side], axis=0) for side in sides)
             return first - second
 
-        if self.corrected:
+        if self.corrected and self.ratio is not None:
             return corrected_t(difference(self.by_fold), self.ratio, level)
         draws, runs = difference(self.draws), difference(self.by_run)
         low, high = percentile_interval(draws, level)

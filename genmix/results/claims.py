@@ -86,7 +86,7 @@ def verdicts(parts: pd.DataFrame) -> dict[str, str]:
             return 'contradicted'
         return 'supported' if found == {'supported'} else 'undecided'
 
-    return {claim: of_claim(set(own.verdict)) for claim, own in parts.groupby('claim', sort=False)}
+    return {str(claim): of_claim(set(own.verdict)) for claim, own in parts.groupby('claim', sort=False)}
 
 
 def format_part(r) -> str:
@@ -102,7 +102,9 @@ def overview(parts: pd.DataFrame) -> pd.DataFrame:
     for claim, own in parts.groupby('claim', sort=False):
         metrics = list(dict.fromkeys(own.metric))
         control = ' *(control)*' if own.of.iloc[0] == 'control' else ''
-        rows.append((f'{claim}{control}', ', '.join(metrics), _found(own, len(metrics) > 1), verdict[claim]))
+        rows.append(
+            (f'{claim}{control}', ', '.join(metrics), _found(own, len(metrics) > 1), verdict[str(claim)])
+        )
     return pd.DataFrame(rows, columns=['claim', 'measured by', 'found', 'verdict'])
 
 
@@ -118,7 +120,7 @@ def _found(parts, name_metric):
 
 def summarise_claims(parts: pd.DataFrame) -> list[str]:
     """One sentence per verdict: how many claims of the paper have it, and which."""
-    found = verdicts(parts[parts.of == 'paper'])
+    found = verdicts(parts.query('of == "paper"'))
     lines = []
     for verdict in ('supported', 'contradicted', 'undecided'):
         names = [claim for claim, own in found.items() if own == verdict]

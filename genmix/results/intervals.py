@@ -37,7 +37,7 @@ def standard_error(runs: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
     own = np.var(runs, ddof=1) / n if n > 1 else 0.0
     widened = own * (stats.t.ppf(0.975, n - 1) / stats.norm.ppf(0.975)) ** 2 if n > 1 else 0.0
     freedom = (n - 1) * (1 + max(total - EXCESS_MARGIN * widened, 0) / own) ** 2 if own > 0 else np.inf
-    return np.sqrt(own + max(total - widened, 0)), freedom
+    return float(np.sqrt(own + max(total - widened, 0))), float(freedom)
 
 
 def p_value(runs: np.ndarray, draws: np.ndarray) -> float:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Container
 from operator import attrgetter
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,11 @@ def from_confusion(c: np.ndarray, required: np.ndarray | None = None) -> dict:
         def mean(v):
             return np.nansum(v, -1) / np.isfinite(v).sum(-1)
 
-        out = {'accuracy': hit.sum(-1) / n, 'balanced_accuracy': mean(sensitivity), 'macro_f1': mean(f1)}
+        out: dict = {
+            'accuracy': hit.sum(-1) / n,
+            'balanced_accuracy': mean(sensitivity),
+            'macro_f1': mean(f1),
+        }
     if required is not None:
         absent = (required & (true == 0)).any(-1)
         out = {name: np.where(absent, np.nan, value) for name, value in out.items()}
@@ -114,7 +119,8 @@ def metrics_table(predictions: pd.DataFrame, arms: dict[str, Arm]) -> pd.DataFra
     """
     names, rows = class_names(predictions), []
     runs = ['arm', 'seed', 'fold', 'test_set']
-    for (arm, *run), part in predictions.groupby(runs, sort=False):
+    for key, part in predictions.groupby(runs, sort=False):
+        arm, *run = cast(tuple, key)
         found = score(part.label.to_numpy(), probabilities(part, names)) | calibration.scores(part, names)
         for (metric, label), value in found.items():
             label = label if label == 'all' else names[label]

@@ -57,7 +57,7 @@ def agreement(apart, labels, patients, k=10):
     same = ((labels[order] == labels[:, None]) & exists).cumsum(1)
     share = same[np.arange(len(labels)), k_own - 1] / k_own
     chance = mates / np.maximum(other.sum(1), 1)
-    return tuple(np.where(mates > 0, v, np.nan) for v in (share, chance))
+    return np.where(mates > 0, share, np.nan), np.where(mates > 0, chance, np.nan)
 
 
 def mixing_rate(real, labels, patients, synthetic, synthetic_labels, k=10) -> np.ndarray:
@@ -130,8 +130,8 @@ def over_patients(values_of, labels, patients, max_value=np.inf, halves=20, seed
     patients, both of each split: over n / 2 of n patients, drawn without replacement, a mean has the variance
     (1 - 1 / 2) s^2 / (n / 2) = s^2 / n, that over n new patients.  Patients who are left out are no
     neighbours either, so that the interval reflects how few neighbours there are; repeating them, as a
-    bootstrap does, would make copies neighbours of each other.  It covers the choice of held-out patients, not
-    that of the network or of the generator.
+    bootstrap does, would make copies neighbours of each other.  It covers the choice of held-out patients,
+    not that of the network or of the generator.
     """
     values = values_of(np.ones(len(labels), bool))
     known = np.isfinite(values)

@@ -88,7 +88,7 @@ def follow(study: Study, train: Cohort, made, traces: list[Trace]) -> dict[str, 
     rows, names = {}, train.class_names
     for trace in traces:
         synthetic, mix = made[trace.generator]
-        parents = [train.labels[trace.real], synthetic.labels[trace.synthetic]]
+        parents = np.array([train.labels[trace.real], synthetic.labels[trace.synthetic]])
         images = np.stack([train.images[trace.real], synthetic.images[trace.synthetic], mix.x[trace.mixture]])
         labels = np.stack([*one_hot(parents, len(names)), mix.y[trace.mixture]])
         model, config = load_classifier(study, trace.network)

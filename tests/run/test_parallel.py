@@ -7,7 +7,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import ROOT
 from test_trials import ready, some, stamps  # noqa: F401  (ready is a fixture)
 
 from genmix import StudyError
@@ -32,7 +31,7 @@ def cluster(folder, workers=2, threads=1):
     """A Dask scheduler and workers on loopback, in processes of their own; yields the address."""
     about = folder / 'scheduler.json'
     env = os.environ | {
-        'PYTHONPATH': f'{ROOT}:{ROOT / "tests"}',
+        'PYTHONPATH': os.pathsep.join(sys.path),  # workers import the units of these tests
         'DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES': '3',
     }
 
