@@ -17,9 +17,7 @@ from genmix.run.notebooks import Notebook
 from genmix.run.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = (
-    ROOT.parent / 'shared' / 'data'
-)  # real image sets of the developers; tests that use them skip when absent
+SHARED = ROOT.parent / 'shared' / 'data'  # real images of the developers; tests skip where they are absent
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ def cohort():
 
 @pytest.fixture(scope='session')
 def world():
-    """Training, held-out and fresh phantoms, and a copier: training images turned, shifted by a pixel, under noise."""
+    """Training, held-out and fresh phantoms, and a copier: training images rotated, shifted, under noise."""
     train, heldout, more, fresh = (
         plan.draw(name, (n, n, n), seed=seed)
         for name, n, seed in [('cohort', 35, 0), ('dev', 120, 0), ('dev', 100, 1), ('oracle', 100, 0)]
@@ -81,21 +79,38 @@ def world():
     }
 
 
-def make(folder, *words, **kwargs):
-    """Run make in `folder` with the Python of these tests."""
-    env = {
-        k: v
-        for k, v in os.environ.items()
-        if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_HEADLESS')
-    } | {'PYTHONPATH': str(folder)}
-    return subprocess.run(
-        ['make', '--no-print-directory', f'PY={sys.executable}', 'ENV=', f'PYTHON={sys.executable}', *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        **kwargs,
-    )
+def make_command(*words):
+    """make as a list of words, with the Python of these tests."""
+    return [
+        'make',
+        '--no-print-directory',
+        f'PY={sys.executable}',
+        'ENV=',
+        f'PYTHON={sys.executable}',
+        *words,
+    ]
+
+
+def shell_environment(folder):
+    """Variables of a shell in which nothing of the study runs, and where the package is that of `folder`."""
+    inherited = ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_HEADLESS')
+    return {k: v for k, v in os.environ.items() if k not in inherited} | {'PYTHONPATH': str(folder)}
+
+
+def call(folder, command):
+    """Run a command in `folder`; its exit code, stdout and stderr."""
+    env = shell_environment(folder)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def make(folder, *words):
+    """Run make in `folder`."""
+    return call(folder, make_command(*words))
+
+
+def python_m(folder, *words):
+    """Run python -m in `folder`."""
+    return call(folder, [sys.executable, '-m', *words])
 
 
 @pytest.fixture(scope='module')
@@ -103,10 +118,9 @@ def clone(tmp_path_factory):
     """A copy of the project as a user would clone it."""
     folder = tmp_path_factory.mktemp('clone') / 'genmix-study'
     folder.mkdir()
+    left_out = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
     for name in ('genmix', 'tools', 'notebooks', 'params', 'measured', 'docs', 'examples'):
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
-        )
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
         shutil.copy(ROOT / name, folder / name)
     return folder
@@ -139,3 +153,22 @@ def prompt_base(tmp_path_factory):
     folder = tmp_path_factory.mktemp('hub') / 'prompt_base'
     pipeline.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def ready(study):
+    """A run with a cohort, a population, the toy's synthetic set and its GenMix set."""
+    from test_arms import configured
+    from test_generators import Toy
+
+    from genmix.data import build
+    from genmix.generators.synthetic import synthetic_set
+    from genmix.mixing.dataset import make_set
+
+    config = config_of(build.CohortConfig, '01_data', image_size=32, train_fraction=1.0)
+    build.make_cohort(study, config, lesions=(30, 12, 18), patients=30)
+    build.population(study, (10, 5, 10))
+    train = build.part(study)
+    toy = synthetic_set(study, Toy, train, 6, Toy.Config())
+    make_set(study, train, toy, 40, configured()[1]['genmix'])
+    return study

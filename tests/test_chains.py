@@ -1,111 +1,85 @@
-"""Longer ways through the Makefile on the smoke profile: killed and begun again, on real lesions."""
+"""Longer ways through the Makefile on the smoke profile: killed and started again, real lesions, folds."""
 
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SHARED, make
+from conftest import SHARED, make, make_command, shell_environment
 
 
 @pytest.mark.smoke
 def test_killed_anywhere_it_completes(clone):
-    """kill -9 of the whole process group at several moments; then one `make` gives everything up to the predictions."""
-    command = [
-        'make',
-        '--no-print-directory',
-        f'PY={sys.executable}',
-        'ENV=',
-        f'PYTHON={sys.executable}',
-        '08_classification',
-        'PROFILE=smoke',
-        'RUN=killed',
-        'SET=generators=[dcgan] arms=[none,genmix-dcgan]',
-    ]
-    env = os.environ | {'PYTHONPATH': str(clone)}
+    """kill -9 of the whole process group at two moments; one more `make` then completes the predictions."""
+    goal = ('08_classification', 'PROFILE=smoke', 'RUN=killed')
+    command = make_command(*goal, 'SET=generators=[dcgan] arms=[none,genmix-dcgan]')
+    silent = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL, 'start_new_session': True}
     for seconds in (6, 11):
-        child = subprocess.Popen(
-            command,
-            cwd=clone,
-            env=env,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        child = subprocess.Popen(command, cwd=clone, env=shell_environment(clone), **silent)
         time.sleep(seconds)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    done = make(clone, '08_classification', 'PROFILE=smoke', 'RUN=killed')
+    done = make(clone, *goal)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert np.load(clone / 'runs' / 'killed' / 'mixed' / 'dcgan' / 'images.npy').shape == (60, 32, 32)
-    assert len(list((clone / 'runs' / 'killed' / 'predictions').glob('*.csv.gz'))) == 4
-    assert not list((clone / 'runs' / 'killed').rglob('*.part*'))
+    run = clone / 'runs' / 'killed'
+    assert np.load(run / 'mixed' / 'dcgan' / 'images.npy').shape == (60, 32, 32)
+    assert len(list((run / 'predictions').glob('*.csv.gz'))) == 4
+    assert not list(run.rglob('*.part*'))
 
 
 @pytest.mark.smoke
-@pytest.mark.skipif(
-    not (SHARED / 'iq_othnccd').exists(), reason="the developers' real CT slices are not on this machine"
-)
+@pytest.mark.skipif(not (SHARED / 'iq_othnccd').exists(), reason='the real CT slices are not on this machine')
 def test_real_ct_slices_run_to_the_results_page(clone):
-    done = make(
-        clone,
-        'all',
-        'PROFILE=smoke',
-        'RUN=iq',
-        f'SET=dataset=folder data_dir={SHARED}/iq_othnccd train_fraction=0.3 seeds=1 generators=[dcgan] arms=[none,genmix-dcgan,dcgan]',
-    )
+    goal = ('all', 'PROFILE=smoke', 'RUN=iq')
+    data = f'dataset=folder data_dir={SHARED}/iq_othnccd train_fraction=0.3'
+    done = make(clone, *goal, f'SET={data} seeds=1 generators=[dcgan] arms=[none,genmix-dcgan,dcgan]')
     assert done.returncode == 0, done.stdout + done.stderr
     assert '03_stylegan is skipped' in done.stdout
-    assert 'starts' not in make(clone, 'all', 'PROFILE=smoke', 'RUN=iq').stdout
-    metrics = pd.read_csv(clone / 'runs' / 'iq' / 'results' / 'metrics.csv')
+    again = make(clone, *goal)
+    assert again.returncode == 0 and 'starts' not in again.stdout
+    results = clone / 'runs' / 'iq' / 'results'
+    metrics = pd.read_csv(results / 'metrics.csv')
     assert set(metrics.test_set) == {'holdout'} and 'genmix-dcgan' in set(metrics.arm)
-    assert 'near-duplicate' in (clone / 'runs' / 'iq' / 'results' / 'table.md').read_text()
+    assert 'near-duplicate' in (results / 'table.md').read_text()
 
 
 @pytest.mark.smoke
 def test_folds_have_generators_of_their_own_and_decide_by_the_corrected_t(clone):
-    done = make(
-        clone,
-        '09_results',
-        'PROFILE=smoke',
-        'RUN=folds',
-        'SET=folds=2 n_folds=3 generators=[dcgan] arms=[classical,dcgan,genmix-dcgan] seeds=1',
-    )
+    settings = 'folds=2 n_folds=3 generators=[dcgan] arms=[classical,dcgan,genmix-dcgan] seeds=1'
+    done = make(clone, '09_results', 'PROFILE=smoke', 'RUN=folds', f'SET={settings}')
     assert done.returncode == 0, done.stdout + done.stderr
     run = clone / 'runs' / 'folds'
-    learned_from = [
-        set(pd.read_csv(run / 'synthetic' / name / 'manifest.csv').split) for name in ('dcgan', 'dcgan-f1')
-    ]
-    assert all(len(s) == 1 for s in learned_from) and learned_from[0] != learned_from[1]
-    weights = [(run / 'generators' / name / 'generator.safetensors') for name in ('dcgan', 'dcgan-f1')]
-    assert weights[0].read_bytes() != weights[1].read_bytes()
-    splits, tables = (
-        pd.read_csv(run / 'cohort' / 'splits.csv'),
-        [pd.read_csv(run / 'predictions' / f'genmix-dcgan-s0-f{fold}.csv.gz') for fold in (0, 1)],
-    )
-    for fold, table in enumerate(tables):
+    splits = pd.read_csv(run / 'cohort' / 'splits.csv')
+    generators_differ(run)
+    for fold in (0, 1):
+        table = pd.read_csv(run / 'predictions' / f'genmix-dcgan-s0-f{fold}.csv.gz')
         held = table[table.test_set == 'holdout']
         assert set(held.patient) == set(splits[splits[f'fold{fold}'] == 'test'].patient)
-    row = (
-        pd.read_csv(run / 'results' / 'contrasts.csv')
-        .query('a == "genmix-dcgan" and b == "dcgan" and test_set == "holdout"')
-        .iloc[0]
-    )
-    score = (
-        pd.read_csv(run / 'results' / 'metrics.csv')
-        .query('metric == "balanced_accuracy" and label == "all" and test_set == "holdout"')
-        .pivot(index='fold', columns='arm', values='value')
-    )
-    gaps = score['genmix-dcgan'] - score['dcgan']
-    ratio = np.mean(
-        [(splits[f'fold{k}'] == 'test').sum() / (splits[f'fold{k}'] == 'train').sum() for k in (0, 1)]
-    )
-    half = 12.7062 * gaps.std() * (1 / 2 + ratio) ** 0.5  # t(.975, 1)
-    assert row['mean'] == pytest.approx(gaps.mean()) and row.high - row['mean'] == pytest.approx(
-        half, rel=1e-3
-    )
+    row = pd.read_csv(run / 'results' / 'contrasts.csv')
+    row = row.query('a == "genmix-dcgan" and b == "dcgan" and test_set == "holdout"').iloc[0]
+    mean, half = corrected_t(run, splits)
+    assert row['mean'] == pytest.approx(mean) and row.high - mean == pytest.approx(half, rel=1e-3)
     assert 'Nadeau and Bengio' in (run / 'results' / 'table.md').read_text()
+
+
+def generators_differ(run):
+    """Each fold has weights and a training split of its own."""
+    names = 'dcgan', 'dcgan-f1'
+    learned_from = [set(pd.read_csv(run / 'synthetic' / name / 'manifest.csv').split) for name in names]
+    assert all(len(s) == 1 for s in learned_from) and learned_from[0] != learned_from[1]
+    first, second = (run / 'generators' / name / 'generator.safetensors' for name in names)
+    assert first.read_bytes() != second.read_bytes()
+
+
+def corrected_t(run, splits):
+    """(mean, half of the 95 % interval) of genmix-dcgan - dcgan over two folds."""
+    metrics = pd.read_csv(run / 'results' / 'metrics.csv')
+    chosen = 'metric == "balanced_accuracy" and label == "all" and test_set == "holdout"'
+    score = metrics.query(chosen).pivot(index='fold', columns='arm', values='value')
+    gaps = score['genmix-dcgan'] - score['dcgan']
+    folds = [splits[f'fold{k}'] for k in (0, 1)]
+    ratio = np.mean([(fold == 'test').sum() / (fold == 'train').sum() for fold in folds])
+    return gaps.mean(), 12.7062 * gaps.std() * (1 / 2 + ratio) ** 0.5  # t(.975, 1)

@@ -65,9 +65,9 @@ def summarise_sweep(scores):
         own = cells[cells.question == 'map']
         n = own.verdict.value_counts()
         best, worst = (own.loc[own['mean'].agg(pick)] for pick in ('idxmax', 'idxmin'))
-        counts = f'higher in {n.get("higher", 0)}, lower in {n.get("lower", 0)}, undecided in '
+        counts = ', '.join(f'{word} in {n.get(word, 0)}' for word in ('higher', 'lower', 'undecided'))
         lines.append(
-            f'GenMix − {NAMES[b]}, {len(own)} cells of scarcity and quality: {counts}{n.get("undecided", 0)}; most '
+            f'GenMix − {NAMES[b]}, {len(own)} cells of scarcity and quality: {counts}; most '
             f'{_points(best)} points ({_place(best)}), least {_points(worst)} ({_place(worst)}); '
             f'{int(own.n.min())} cohorts per cell'
         )

@@ -73,14 +73,17 @@ def register(generator: AnyGenerator) -> AnyGenerator:
 
 
 def known(plugins: Iterable[str | Path] = ()) -> dict[str, type[Generator]]:
-    """All generators by name: those below this folder, then those of the `plugins` (paths of Python files).
+    """All generators by name: those below this folder, those of the `plugins` (paths of Python files), the
+    oracle.
 
     Raises StudyError for a plugin that does not exist.
     """
     for module in pkgutil.walk_packages(__path__, f'{__name__}.'):
         importlib.import_module(module.name)
     load_plugins(plugins)
-    return dict(sorted(REGISTRY.items(), key=lambda item: item[0] == 'oracle'))  # the ceiling comes last
+    own = sorted(name for name, g in REGISTRY.items() if g.__module__.startswith(f'{__name__}.'))
+    order = [*own, *(name for name in REGISTRY if name not in own)]
+    return {name: REGISTRY[name] for name in sorted(order, key=lambda name: name == 'oracle')}
 
 
 def choose(

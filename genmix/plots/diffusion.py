@@ -1,18 +1,23 @@
 """Figures of diffusion: Figure 2 as an animation, KID through training, what the sampling settings do."""
 
+import numpy as np
 from PIL import Image
 
 from genmix.data.images import montage
 from genmix.plots.style import join_words, line_style, marker, series_colour, single_axes, styled, subplots
 
+GRAY_LEVELS = 64  # of an animation: half the bytes of 256, no visible difference
+
 
 def write_animation(snapshots, columns, path, seconds=6.0):
-    """Write snapshots uint8 (T, K, n, H, W) as an animated GIF, one row per class.
+    """Write snapshots uint8 (T, K, n, H, W) as an animated GIF, one row per class, in GRAY_LEVELS levels.
 
     The last snapshot is shown for as long as all others together.
     """
-    frames = [Image.fromarray(montage(shot.reshape(-1, *shot.shape[2:]), columns)) for shot in snapshots]
-    frames = [frame.resize((2 * frame.width, 2 * frame.height), Image.NEAREST) for frame in frames]
+    nearest_level = np.rint(np.arange(256) / 255 * (GRAY_LEVELS - 1)) * 255 / (GRAY_LEVELS - 1)
+    levels = np.rint(nearest_level).astype(np.uint8)
+    frames = [montage(images.reshape(-1, *images.shape[2:]), columns) for images in snapshots]
+    frames = [Image.fromarray(levels[frame]) for frame in frames]
     each = 1000 * seconds / (2 * len(frames))
     durations = [each] * (len(frames) - 1) + [each * len(frames)]
     frames[0].save(path, 'gif', save_all=True, append_images=frames[1:], duration=durations, loop=0)

@@ -21,7 +21,7 @@ def bf16_pays():
 
 def autocast(enabled=None):
     """Context that computes convolutions and products in bfloat16 where that pays (`enabled=None`), or as
-    told.
+    asked.
     """
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16_pays() if enabled is None else enabled)
 

@@ -28,19 +28,15 @@ def plain(folder):
     """What one writes in ten minutes: no checks, no geometry but the spacing, whole arrays in float64."""
     patches = []
     for row in pd.read_csv(folder / 'lesions.csv').itertuples():
-        image, mask = (
-            nibabel.load(folder / row.volume),
-            nibabel.load(folder / row.mask).get_fdata() == row.mask_label,
-        )
-        hu, labels = image.get_fdata(), ndimage.label(mask)[0]
+        hu = nibabel.load(folder / row.volume).get_fdata()
+        labels, _ = ndimage.label(nibabel.load(folder / row.mask).get_fdata() == row.mask_label)
         for k in range(1, labels.max() + 1):
             z = (labels == k).sum((0, 1)).argmax()
             x, y = (int(c) for c in ndimage.center_of_mass(labels[..., z] == k))
             half = int(np.ptp(np.argwhere(labels[..., z] == k), axis=0).max() + 1)
-            square = np.pad(hu[..., z], half, mode='edge')[x : x + 2 * half, y : y + 2 * half].astype(
-                np.float32
-            )
-            patches.append(np.asarray(Image.fromarray(square).resize((64, 64), Image.BILINEAR)))
+            square = np.pad(hu[..., z], half, mode='edge')[x : x + 2 * half, y : y + 2 * half]
+            image = Image.fromarray(square.astype(np.float32)).resize((64, 64), Image.BILINEAR)
+            patches.append(np.asarray(image))
     return patches
 
 
@@ -50,10 +46,5 @@ def test_volumes_to_patches(benchmark, folder, jobs, monkeypatch):
     monkeypatch.setenv('GENMIX_HEADLESS', '1')
     config = config_of(PatchConfig, '01_data', image_size=64)
     assert len(plain(folder)) == len(load(folder, config, jobs=jobs)[0]) == VOLUMES
-    compare(
-        benchmark,
-        lambda: load(folder, config, jobs=jobs),
-        lambda: plain(folder),
-        rounds=2,
-        label=f'{VOLUMES} volumes, {jobs} process(es)',
-    )
+    label = f'{VOLUMES} volumes, {jobs} process(es)'
+    compare(benchmark, lambda: load(folder, config, jobs=jobs), lambda: plain(folder), rounds=2, label=label)

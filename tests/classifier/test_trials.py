@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import config_of
 from test_arms import configured
 from test_generators import Toy
 
@@ -13,24 +12,11 @@ from genmix.classifier.training import predict
 from genmix.classifier.trials import Trial, load_classifier, run_all
 from genmix.data import build
 from genmix.generators import synthetic
-from genmix.mixing import dataset
 from genmix.mixing.arms import arms_for, load_arms
 
 REGIME = Regime(
     steps=3, batch_size=8, lr=2e-3, weight_decay=0.02, input_size=32, vgg_width=0.0625, weights=''
 )
-
-
-@pytest.fixture
-def ready(study):
-    """A run with a cohort, a population, the toy's synthetic set and its GenMix set."""
-    config = config_of(build.CohortConfig, '01_data', image_size=32, train_fraction=1.0)
-    build.make_cohort(study, config, lesions=(30, 12, 18), patients=30)
-    build.population(study, (10, 5, 10))
-    train = build.part(study)
-    toy = synthetic.synthetic_set(study, Toy, train, 6, Toy.Config())
-    dataset.make_set(study, train, toy, 40, configured()[1]['genmix'])
-    return study
 
 
 def some(*names, seeds=1, regime=REGIME, **changes):
@@ -92,7 +78,10 @@ def test_only_what_changed_runs_again(ready):
 
 
 def test_an_arm_that_does_not_mix_knows_no_alpha(ready):
-    """Keys follow what an arm uses: alpha reaches the mixing arms, the balance of synthetic images their arms."""
+    """Keys follow what an arm uses:
+
+    alpha reaches the mixing arms, the balance of synthetic images their arms.
+    """
     names = list(arms_for(['toy']))
 
     def keys(**changes):

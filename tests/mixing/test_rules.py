@@ -160,7 +160,9 @@ def test_another_rule_changes_the_stored_set_and_the_online_batches():
 
 
 def test_apply_is_the_only_blend(monkeypatch):
-    """What `apply` does, the stored set shows, and so does a training batch (tests/classifier/test_training.py)."""
+    """What `apply` does, the stored set shows, and so does a training batch
+    (tests/classifier/test_training.py).
+    """
     train, synthetic = blobs((20, 10, 15)), blobs((9, 9, 9), seed=1)
     monkeypatch.setattr(rules, 'blend', lambda a, b, weight: a)
     made = mix_sets(train, synthetic, 40, GenMix(alpha=0.4, pairing='any', larger='either'))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_trials import ready, some  # noqa: F401  (ready is a fixture)
+from test_trials import some
 
 from genmix import StudyError, plots
 from genmix.classifier.trials import run_all

@@ -30,6 +30,20 @@ def notebook(path, cells, **about):
     return path
 
 
+PARAMETERS = "run = 'scratch'\nalpha = 0.4\nname = 'x'\nmany = [1]\nmaybe: str | None = None"
+
+
+def three(tmp_path):
+    """Three small notebooks that share some parameters."""
+    return [
+        Notebook(notebook(tmp_path / '01_a.ipynb', [(PARAMETERS, 'parameters'), ('print(alpha, run)',)])),
+        Notebook(
+            notebook(tmp_path / '02_b.ipynb', [("run = 'scratch'\nalpha = 0.4\nsteps = 3", 'parameters')])
+        ),
+        Notebook(notebook(tmp_path / '03_c.ipynb', [("run = 'scratch'\nsteps = 5", 'parameters')])),
+    ]
+
+
 def test_parameters_are_typed_literals(tmp_path):
     nb = Notebook(
         notebook(
@@ -56,7 +70,7 @@ def test_parameters_are_typed_literals(tmp_path):
 )
 def test_bad_parameter_cells_are_named(tmp_path, cells, word):
     with pytest.raises(NotebookError, match=word):
-        Notebook(notebook(tmp_path / '01_a.ipynb', cells)).parameters
+        _ = Notebook(notebook(tmp_path / '01_a.ipynb', cells)).parameters
 
 
 def test_a_broken_file_is_named(tmp_path):

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from test_trials import ready, some, stamps  # noqa: F401  (ready is a fixture)
+from test_trials import some, stamps
 
 from genmix import StudyError
 from genmix.classifier.trials import run_all

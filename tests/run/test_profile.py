@@ -1,24 +1,16 @@
 import pytest
 import yaml
 from conftest import ROOT
-from test_notebook_files import notebook
+from test_notebook_files import notebook, three
 
 from genmix import StudyError
 from genmix.run.notebooks import Notebook, notebooks
 from genmix.run.profile import claim, read_profile, read_settings, resolve
 
-PARAMETERS = "run = 'scratch'\nalpha = 0.4\nname = 'x'\nmany = [1]\nmaybe: str | None = None"
-
 
 @pytest.fixture
 def every(tmp_path):
-    return [
-        Notebook(notebook(tmp_path / '01_a.ipynb', [(PARAMETERS, 'parameters'), ('print(alpha, run)',)])),
-        Notebook(
-            notebook(tmp_path / '02_b.ipynb', [("run = 'scratch'\nalpha = 0.4\nsteps = 3", 'parameters')])
-        ),
-        Notebook(notebook(tmp_path / '03_c.ipynb', [("run = 'scratch'\nsteps = 5", 'parameters')])),
-    ]
+    return three(tmp_path)
 
 
 def test_sections_override_common_and_set_overrides_both(every):

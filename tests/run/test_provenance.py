@@ -17,7 +17,10 @@ GENERATORS = ('dcgan', 'stylegan', 'textual_inversion', 'diffusion', 'oracle')
 
 
 def owners():
-    """What the stages of a phantom run are keyed by: generators, the cohort, classifiers, the reference classifier."""
+    """What the stages of a phantom run are keyed by:
+
+    generators, the cohort, classifiers, the reference classifier.
+    """
     every = known()
     found = {name: every[name] for name in GENERATORS}
     reader = importlib.import_module(build.READERS['phantom'][0])

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -7,14 +8,18 @@ import time
 from pathlib import Path
 
 import pytest
-from test_notebook_files import notebook
-from test_profile import every  # noqa: F401  (a fixture)
+from test_notebook_files import notebook, three
 
 from genmix import StudyError, __main__
 from genmix.run import runner
 from genmix.run.notebooks import Notebook, notebooks
 from genmix.run.runner import execute
 from genmix.run.study import Study
+
+
+@pytest.fixture
+def every(tmp_path):
+    return three(tmp_path)
 
 
 def test_execute_injects_parameters_and_leaves_the_notebook_whole(study, every, capsys):
@@ -56,10 +61,8 @@ def test_what_a_kernel_process_says_is_kept_only_where_it_failed(study, tmp_path
     )
     for body, log in ((shout, False), (shout + "\nraise ValueError('x')", True)):
         nb = Notebook(notebook(tmp_path / '06_f.ipynb', [("run = ''", 'parameters'), (body,)]))
-        try:
+        with contextlib.suppress(StudyError):
             execute(nb, {}, study)
-        except StudyError:
-            pass
         assert study.path('notebooks', '06_f.kernel.log').exists() == log
     assert (
         'destroyed' not in capfd.readouterr().err
@@ -81,7 +84,8 @@ def test_main_says_one_line_and_exits_with_1(capsys):
 
 def test_check_needs_no_heavy_library():
     """`make all` on a finished run asks the runner only to check: torch and papermill would cost seconds."""
-    code = 'import sys, genmix.__main__; print([m for m in ("torch", "papermill", "pandas", "fastai") if m in sys.modules])'
+    heavy = '("torch", "papermill", "pandas", "fastai")'
+    code = f'import sys, genmix.__main__; print([m for m in {heavy} if m in sys.modules])'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
 
 
@@ -167,14 +171,14 @@ def test_a_generator_that_is_left_out_is_not_trained(project, capsys):
             'execution_count': 2,
         }
         (books / f'{name}.ipynb').write_text(json.dumps(content))
-    every = notebooks(books)
+    found = notebooks(books)
     study = Study('r', project)
     chosen = {'02_a': {}, '03_b': {}, '07_mix': {'generators': ['b']}}
-    assert [runner.left_out(nb, chosen) for nb in every] == ['a', '', '']
+    assert [runner.left_out(nb, chosen) for nb in found] == ['a', '', '']
     assert not any(
-        runner.left_out(nb, {'07_mix': {'generators': ['all']}}) or runner.left_out(nb, {}) for nb in every
+        runner.left_out(nb, {'07_mix': {'generators': ['all']}}) or runner.left_out(nb, {}) for nb in found
     )
-    runner.skip(every[0], 'a', study)
+    runner.skip(found[0], 'a', study)
     assert '02_a is skipped: a is not among the generators' in capsys.readouterr().out
     assert 'published' not in study.path('notebooks/02_a.ipynb').read_text(), 'outputs of another run'
     assert study.path('synthetic/a/provenance.json').exists() and not study.key('synthetic/a')
