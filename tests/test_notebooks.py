@@ -10,6 +10,7 @@ from conftest import ROOT, make, python_m
 
 from genmix.generators import PAPER
 from genmix.run import notebooks
+from genmix.run.log import MARK
 from tools import publish
 
 # A generator and a mixing rule of the user's own, both the project's examples.
@@ -51,7 +52,7 @@ def files(folder):
 def started(done):
     """Names of the notebooks that a successful command executed."""
     assert done.returncode == 0, done.stdout + done.stderr
-    return re.findall(r'▸ (\w+) starts', done.stdout)
+    return re.findall(rf'{MARK} (\w+) starts', done.stdout)
 
 
 @pytest.mark.smoke
@@ -64,7 +65,10 @@ def test_the_chain_leaves_what_it_promises(finished):
     for nb in notebooks.notebooks():
         cells = json.loads((run / 'notebooks' / f'{nb.name}.ipynb').read_text())['cells']
         outputs = [o for c in cells for o in c.get('outputs', [])]
-        assert not [o for o in outputs if o['output_type'] == 'error' or o.get('name') == 'stderr'], nb.name
+        assert not [o for o in outputs if o['output_type'] == 'error'], nb.name
+        errors = [''.join(o['text']) for o in outputs if o.get('name') == 'stderr']
+        lines = [line for text in errors for line in text.splitlines() if not line.startswith(MARK)]
+        assert lines == [], nb.name  # stderr has the log, and no warning
         assert sum('image/png' in o.get('data', {}) for o in outputs) >= 3, f'{nb.name} shows its figures'
         assert str(clone) not in json.dumps(outputs), f'{nb.name} names a path of this machine'
 
@@ -149,7 +153,7 @@ def test_a_published_run_leaves_nothing_to_do(finished):
         assert nb.path.stat().st_size < publish.LIMIT
         assert nb.content['metadata']['genmix']['published'] == publish.stamp(nb.content)
         text = nb.path.read_text()
-        assert '▸' not in text and 'papermill' not in json.dumps(nb.content['metadata'])
+        assert MARK not in text and 'papermill' not in json.dumps(nb.content['metadata'])
         assert text.count('"image/png": "') >= 3
     assert started(make(clone, 'all', 'PROFILE=smoke')) == [] and files(run) == before
 

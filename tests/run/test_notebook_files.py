@@ -147,7 +147,7 @@ def test_the_study_is_closed():
 
 
 def test_defaults_equal_the_cpu_profile():
-    """Run All in JupyterLab does what `make all` does; every parameter but `run` is written in the profile."""
+    """Run All in JupyterLab does what `make all` does: the profile has every parameter but `run`."""
     profile = yaml.safe_load((ROOT / 'params' / 'cpu.yaml').read_text())
     for nb in notebooks.notebooks():
         want = {k: v for k, v in profile['common'].items() if k in nb.parameters} | profile.get(nb.name, {})

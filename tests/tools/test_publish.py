@@ -111,7 +111,7 @@ def test_the_stamp_is_of_code_alone():
                 run.path('notebooks', '01_a.ipynb'),
                 lambda n: n['cells'][-1]['outputs'].append(stream('x' * 1_600_000)),
             ),
-            'the limit is 1.5',
+            'the limit is 2.6',
         ),
     ],
 )
