@@ -54,9 +54,7 @@ def run(args):
 
 
 def check_owners(params, every, study):
-    """StudyError for a value out of the bounds that a config owns, and for an arm or generator that does
-    not exist.
-    """
+    """StudyError for a value outside the bounds of its config, and for an unknown arm or generator."""
     for nb in every:
         for name, bounds in nb.bounds.items():
             if name in params[nb.name]:

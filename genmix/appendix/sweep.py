@@ -208,9 +208,7 @@ def classifier_scores(run, home, setting, default):
 
 
 def run(study, settings, default, steps=600, workers=0, scheduler=''):
-    """(scores, sets): tables of the sweep, a row per classifier and a row per synthetic set; cached units
-    are kept.
-    """
+    """(scores, sets): a row per classifier and a row per synthetic set; cached units are kept."""
     (per_class,) = {s.per_class for s in settings}
     dev.make_dev_cohorts(study, {s.cohort for s in settings})
 

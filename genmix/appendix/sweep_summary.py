@@ -33,9 +33,7 @@ def differences(scores, a='genmix', b='alone', metric='balanced_accuracy'):
 
 
 def pooled(gaps, cell, level=0.95):
-    """Means of paired differences by `cell`, with intervals from the standard deviation pooled over the
-    cells.
-    """
+    """Means of paired differences by `cell`; intervals from the standard deviation pooled over cells."""
     by = gaps.groupby(cell, sort=False)
     n, freedom = by.size(), len(gaps) - by.ngroups
     sd = np.sqrt(((gaps - by.transform('mean')) ** 2).sum() / freedom) if freedom > 0 else np.nan

@@ -7,9 +7,7 @@ from genmix.run.limits import bounded, check_fields
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """steps and batch_size; lr, the peak of the one-cycle schedule; weight_decay of AdamW; input_size, side
-    [px].
-    """
+    """steps, batch_size; lr, peak of the one-cycle schedule; weight_decay of AdamW; input_size [px]."""
 
     steps: int = bounded(above=0)
     batch_size: int = bounded(above=0)
@@ -23,9 +21,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Regime(TrainingConfig):
-    """And the network: vgg_width scales its channels, 1.0 is the paper's; weights, '' (random) or
-    `imagenet`.
-    """
+    """And the network: vgg_width scales its channels (the paper's: 1.0); weights '' or `imagenet`."""
 
     vgg_width: float = bounded(above=0)
     weights: str = bounded(choices=('', 'imagenet'))

@@ -184,8 +184,7 @@ def load_classifier(study, arm):
 
 
 def run_all(study, trials, workers=0, scheduler=''):
-    """Run the trials whose predictions are not cached, side by side (`run_parallel`); returns their seconds
-    in all.
+    """Run the trials that are not cached, side by side; returns their seconds in all.
 
     A trial is saved as soon as it is done, so a killed run resumes; predictions of other arms are removed.
     """

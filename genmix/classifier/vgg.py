@@ -71,9 +71,7 @@ def build_classifier(regime: Regime, train: Cohort) -> Classifier:
 
 
 def load_imagenet(classifier):
-    """Fill a width-1 classifier with ImageNet weights; the first layer sums over the colours of a gray
-    image.
-    """
+    """Fill a width-1 classifier with ImageNet weights; its first layer sums over their colours."""
     from torchvision.models import vgg
 
     weights = vgg.VGG16_BN_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)

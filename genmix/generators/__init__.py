@@ -73,8 +73,7 @@ def register(generator: AnyGenerator) -> AnyGenerator:
 
 
 def known(plugins: Iterable[str | Path] = ()) -> dict[str, type[Generator]]:
-    """All generators by name: those below this folder, those of the `plugins` (paths of Python files), the
-    oracle.
+    """All generators by name: those of this folder, of the `plugins` (paths of files), then the oracle.
 
     Raises StudyError for a plugin that does not exist.
     """

@@ -20,9 +20,7 @@ from genmix.run.study import Study, stage_name
 
 @dataclass(frozen=True)
 class GenMixSet:
-    """GenMix images uint8 (n, H, W), soft labels float (n, K), lambda (n,), and the rows of both parents
-    (n,).
-    """
+    """GenMix images uint8 (n, H, W), soft labels (n, K), lambda (n,), rows of both parents (n,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -33,9 +31,7 @@ class GenMixSet:
 
 
 def mix_sets(train: Cohort, synthetic: Cohort, n: int, rule: GenMix, seed=0) -> GenMixSet:
-    """`n` mixtures of training lesions with images of `synthetic`; each real image is used n / len(train)
-    times.
-    """
+    """`n` mixtures of training lesions with `synthetic` images; each lesion comes n / len(train) times."""
     rng, k = np.random.default_rng(seed), len(train.class_names)
     rounds = -(-n // len(train))
     rows = np.concatenate([rng.permutation(len(train)) for _ in range(rounds)])[:n]

@@ -29,8 +29,7 @@ REGISTRY: dict[str, type] = {}
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows of the parents int (n,), the weight of a's label float (n,) in [0, 1], and its weight at each
-    pixel.
+    """Rows of the parents int (n,) and the weight of a's label float (n,) in [0, 1].
 
     mask   None where `lam` weights every pixel; else float (n, H, W) with values in [0, 1] and mean `lam`
     """
@@ -42,8 +41,7 @@ class Pairs:
 
 
 class Rule(Protocol):
-    """Chooses pairs.  Its fields are its parameters, with bounds and without defaults: the profile has the
-    values.
+    """Chooses pairs.  Its fields are its parameters, with bounds; their values come from the profile.
 
     name       names the arms <name>-<generator>
     partners   where b comes from: 'batch' (the images that were drawn for a) or 'synthetic'
@@ -53,8 +51,7 @@ class Rule(Protocol):
     partners: ClassVar[str]
 
     def pairs(self, labels: np.ndarray, partner_labels: np.ndarray, rng, shape=None) -> Pairs:
-        """Pairs of n images with hard `labels` int (n,): rows a of these, rows b of `partner_labels` int
-        (m,).
+        """Pairs of n images of `labels` int (n,): rows a of these, b of `partner_labels` int (m,).
 
         rng   NumPy Generator      shape   (H, W) of the images, for rules with a mask
         """
@@ -143,8 +140,7 @@ def apply(pairs: Pairs, images: tuple, labels: tuple) -> tuple:
 
 
 def blend(a: 'np.ndarray | Tensor', b: 'np.ndarray | Tensor', weight: np.ndarray) -> 'np.ndarray | Tensor':
-    """weight a + (1 - weight) b for a, b of one shape (n, ...), in the type of a; integers are rounded,
-    never wrapped.
+    """weight a + (1 - weight) b in the type of a, (n, ...); integers are rounded, never wrapped.
 
     weight   float (n,), one per image, or (n, H, W), one per pixel
     """

@@ -11,23 +11,17 @@ DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def bf16_pays():
-    """True where matrix units for bfloat16 exist (CUDA since Ampere; AVX512-BF16 or AMX on CPU); elsewhere
-    it is emulated.
-    """
+    """Whether bfloat16 has matrix units (CUDA since Ampere; AVX512-BF16 or AMX), or is emulated."""
     if DEVICE.type == 'cuda':
         return torch.cuda.is_bf16_supported()
     return any(getattr(torch.cpu, f'_is_{unit}_supported', bool)() for unit in ('avx512_bf16', 'amx_tile'))
 
 
 def autocast(enabled=None):
-    """Context that computes convolutions and products in bfloat16 where that pays (`enabled=None`), or as
-    asked.
-    """
+    """Autocast to bfloat16: `enabled`, or where that pays (None)."""
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16_pays() if enabled is None else enabled)
 
 
 def seed_all(seed):
-    """Seed torch's global generator (initial weights, dropout); data order and noise take their own
-    generators.
-    """
+    """Seed torch's global generator, of initial weights and dropout."""
     torch.manual_seed(seed)

@@ -1,5 +1,4 @@
-"""Bounds of parameters: each config owns those of its fields; here are the rules, and what several
-notebooks share.
+"""Bounds of parameters: each config owns those of its fields; notebooks share the others.
 
 The runner checks both before a kernel starts (`run.runner.resolve`), the owners check again where they are
 used.
@@ -12,8 +11,7 @@ from genmix import StudyError
 
 
 def bounded(above=None, at_least=None, at_most=None, choices=None, **settings):
-    """A dataclass field with bounds: a number greater than `above`, from `at_least` to `at_most`, or one of
-    `choices`.
+    """A dataclass field with bounds: greater than `above`, from `at_least` to `at_most`, of `choices`.
 
     settings   of dataclasses.field, such as `default`; a config of the study has none, its profile is the
                only source
@@ -29,9 +27,7 @@ def check_fields(config) -> None:
 
 
 def check_value(name, value, above=None, at_least=None, at_most=None, choices=None) -> None:
-    """StudyError, naming parameter, value and fix, unless `value` is within the bounds; None and text have
-    no size.
-    """
+    """StudyError, naming parameter, value and fix, unless `value` is within the bounds."""
     if choices is not None and value not in choices:
         raise StudyError(
             f'{name} is "{value}": choose one of {", ".join(str(c) or repr(c) for c in choices)}.'

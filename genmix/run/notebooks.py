@@ -1,5 +1,4 @@
-"""What each notebook declares: parameters, imports, inputs, outputs.  From this come the Makefile's rules
-and the runner's checks.
+"""What each notebook declares: parameters, imports, inputs, outputs, for make and the runner.
 
 Only the standard library, so that `make` can ask before any environment exists:  python3 -m
 genmix.run.notebooks > rules
@@ -101,9 +100,7 @@ class Notebook:
 
     @property
     def bounds(self):
-        """{parameter: bounds} of the config classes named in the metadata as "module:Class" (this imports
-        them).
-        """
+        """{parameter: bounds} of the configs named in the metadata as "module:Class"; imports them."""
         owners = self.content['metadata'].get('genmix', {}).get('configs', [])
         modules = [(import_module(module), name) for module, _, name in (o.partition(':') for o in owners)]
         return {f.name: f.metadata for module, name in modules for f in fields(getattr(module, name))}
@@ -164,9 +161,7 @@ def inputs_of(notebook, every):
 
 
 def rules(every=None):
-    """Rules for make: an executed notebook stands on its source, its modules, the parameters and the stages
-    it needs.
-    """
+    """Rules for make: a notebook depends on its source, modules, parameters and the stages it needs."""
     every = every or notebooks()
 
     def relative(path):

@@ -1,5 +1,4 @@
-"""Independent units of work side by side: in processes of this machine, or on the workers of a Dask
-scheduler.
+"""Independent units of work side by side: in processes here, or on workers of a Dask scheduler.
 
 joblib does the work in either case; a unit is a function of the package and plain arguments, and saves its
 own result in the run folder.

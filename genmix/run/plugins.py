@@ -8,8 +8,7 @@ from genmix import StudyError
 
 
 def load_plugins(paths):
-    """Import each file once; what it registers is known from then on.  Modules beside it can be imported by
-    it.
+    """Import each file once: what it registers is known then.  It may import modules beside it.
 
     Raises StudyError for a file that does not exist.
     """

@@ -156,9 +156,7 @@ def _what(settings):
 
 
 def files_outside(params, study):
-    """{path: hash} of files and folders that parameters name, so that a change in them is a change of the
-    run.
-    """
+    """{path: hash} of files and folders that parameters name: a change in them changes the run."""
     named = set()
     for own in params.values():
         for key in ('data_dir', 'labels_csv', 'plugins'):

@@ -39,8 +39,7 @@ def code_of_file(file):
 
 
 def code_key(thing):
-    """16 hex digits over the code that a module, class or function stands on: its file and all it imports
-    in turn.
+    """16 hex digits over code: the file of a module, class or function, and all that it imports.
 
     What was defined in a notebook or an interactive session counts as its own source alone.
     """

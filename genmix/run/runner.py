@@ -46,8 +46,7 @@ def kernel_environment():
 
 
 def kernel_manager(errors):
-    """Kernels that talk over sockets in a folder of their own: parallel ones cannot race for a port
-    (papermill#511).
+    """Kernels whose sockets have a folder of their own: none races for a port (papermill#511).
 
     What the kernel process itself writes to stderr goes to the open file `errors`: errors of cells come as
     messages; the rest is how it was shut down (now and then "Task was destroyed but it is pending!"), or
@@ -136,9 +135,7 @@ def _papermill(notebook, part, params, study, errors):
 
 
 def left_out(notebook, params):
-    """Name of the generator that `notebook` trains, when this run's parameter `generators` leaves it out;
-    else ''.
-    """
+    """The generator that `notebook` trains, when the parameter `generators` leaves it out; else ''."""
     chosen = {name for own in params.values() for name in own.get('generators', ())}
     made = [stage.split('/')[1] for stage in notebook.makes if stage.startswith('generators/')]
     return '' if not chosen or 'all' in chosen or chosen & set(made) else ''.join(made[:1])

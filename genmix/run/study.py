@@ -124,9 +124,7 @@ class Study:
                 part.write_text(f'{lines}{stage},{seconds:.1f}\n')
 
     def figure(self, fig, name: str):
-        """Save a figure of genmix.plots, its alt text inside, as figures/<name>.png and .svg, and return
-        it.
-        """
+        """Save a figure of genmix.plots, alt text inside, as figures/<name>.png and .svg; return it."""
         for kind in ('png', 'svg'):
             with atomic_write(self.path('figures', f'{name}.{kind}')) as part:
                 getattr(fig, 'save', lambda path, kind, title: fig.savefig(path, format=kind))(

@@ -15,9 +15,7 @@ from genmix.mixing.batches import Pool
 
 
 def test_full_width_has_torchvisions_layout():
-    """Every layer of width 1 at 224 px has torchvision's name and shape but the gray input and the last
-    layer.
-    """
+    """Every layer of width 1 has torchvision's name and shape, but the gray input and the last one."""
     with torch.device('meta'):
         theirs = {k: v.shape for k, v in vgg16_bn(weights=None).state_dict().items()}
         ours = {k: v.shape for k, v in Classifier(3, 1.0, 224).net.state_dict().items()}
@@ -30,9 +28,7 @@ def test_full_width_has_torchvisions_layout():
 
 
 def test_imagenet_weights_see_gray_as_colour(monkeypatch):
-    """Summing the first layer over colours gives, on a gray image, what the colour network gives (no
-    download: random weights).
-    """
+    """On a gray image the summed first layer gives what the colour network gives (random weights)."""
     torch.manual_seed(0)
     theirs = vgg16_bn(weights=None).eval()
     monkeypatch.setattr(vgg.VGG16_BN_Weights, 'get_state_dict', lambda self, **kw: dict(theirs.state_dict()))

@@ -109,7 +109,7 @@ def test_the_stamp_is_of_code_alone():
         (
             lambda run: edit(
                 run.path('notebooks', '01_a.ipynb'),
-                lambda n: n['cells'][-1]['outputs'].append(stream('x' * 1_600_000)),
+                lambda n: n['cells'][-1]['outputs'].append(stream('x' * publish.LIMIT)),
             ),
             'the limit is 2.6',
         ),
