@@ -23,6 +23,7 @@ from genmix.mixing.batches import Batches, Pool
 from genmix.mixing.config import BatchConfig
 from genmix.mixing.rules import Pairs, Rule, apply
 from genmix.run.device import DEVICE, seed_all
+from genmix.run.gpu import in_parts
 
 
 class SoftLabelBatches(Callback):
@@ -116,9 +117,11 @@ def predict(model, images, size, batch_size=512, of='forward') -> np.ndarray:
     penultimate features instead.
     """
     model.eval()
-    out = []
-    for part in torch.from_numpy(np.ascontiguousarray(images)).split(batch_size):
-        x = resized(part.unsqueeze(1).to(DEVICE).float(), size)
-        out.append(getattr(model, of)(x).cpu())
-    out = torch.cat(out)
+    images = torch.from_numpy(np.ascontiguousarray(images))
+
+    def result(part):
+        x = resized(images[part].unsqueeze(1).to(DEVICE).float(), size)
+        return getattr(model, of)(x).cpu()
+
+    out = torch.cat(in_parts(result, len(images), batch_size))
     return (out.softmax(1) if of == 'forward' else out).numpy()

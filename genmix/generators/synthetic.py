@@ -9,6 +9,7 @@ from genmix import StudyError
 from genmix.data.cohort import Cohort
 from genmix.data.splits import check_split
 from genmix.generators import Generator
+from genmix.run.gpu import gpu_job
 from genmix.run.study import stage_name
 
 
@@ -21,12 +22,20 @@ def train_generator(study, generator: type[Generator], cohort: Cohort, config, f
     inputs = [cohort.content_hash, *getattr(config, 'inputs', tuple)()]
     folder = study.stage(
         stage_name('generators', generator.name, fold),
-        lambda out: generator.fit(cohort, out, config),
+        lambda out: _fit(generator, cohort, out, config),
         asdict(config),
         inputs,
         code=generator,
     )
     return generator.load(folder)
+
+
+def _fit(generator, cohort, out, config):
+    lower = f'batch_size (now {config.batch_size})' if hasattr(config, 'batch_size') else 'its parameters'
+    if not getattr(config, 'checkpointing', True):
+        lower += ', or set checkpointing=true'
+    with gpu_job(f'training of {generator.name}', lower, getattr(config, 'processes', 1)):
+        generator.fit(cohort, out, config)
 
 
 def synthetic_set(
@@ -83,7 +92,8 @@ def sample_set(model: Generator, cohort: Cohort, per_class: int, seed: int) -> C
 
     Raises StudyError when the generator returns another dtype or shape.
     """
-    images = [model.sample(label, per_class, seed + label) for label in range(len(cohort.class_names))]
+    with gpu_job(f'samples of {model.name}', lower='synthetic_per_class'):
+        images = [model.sample(label, per_class, seed + label) for label in range(len(cohort.class_names))]
     for x in images:
         if x.dtype != np.uint8 or x.shape != (per_class, *cohort.images.shape[1:]):
             raise StudyError(

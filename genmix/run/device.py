@@ -5,6 +5,7 @@ every CPU and fails on every GPU.
 """
 
 import os
+from contextlib import contextmanager
 
 import torch
 
@@ -46,6 +47,13 @@ if DEVICE.type == 'cuda':
         torch.cuda.set_device(DEVICE)  # for libraries that say "cuda"
 
 
+def gpu_count():
+    """How many GPUs processes of the study may share out: 0 on a CPU, 1 where GENMIX_DEVICE names one."""
+    if DEVICE.type != 'cuda':
+        return 0
+    return 1 if ':' in os.environ.get('GENMIX_DEVICE', '') else torch.cuda.device_count()
+
+
 def device_name():
     """What the device is called: the model of a GPU, or `cpu`."""
     return torch.cuda.get_device_name(DEVICE) if DEVICE.type == 'cuda' else DEVICE.type
@@ -68,3 +76,11 @@ def autocast(enabled=None):
 def seed_all(seed):
     """Seed torch's global generator, of initial weights and dropout."""
     torch.manual_seed(seed)
+
+
+@contextmanager
+def random_of(seed):
+    """Random numbers of `seed` alone, on CPU and device, which leave no trace in torch's generators."""
+    with torch.random.fork_rng([DEVICE] if DEVICE.type == 'cuda' else []):
+        torch.manual_seed(seed)
+        yield

@@ -13,8 +13,7 @@ from genmix.run.device import DEVICE
 from genmix.run.gpu_locks import gpu_id, try_lock, unlock, wait_for_lock
 from genmix.run.log import log
 
-OutOfMemory = torch.cuda.OutOfMemoryError
-_holders = []  # what this process holds its GPU for: inner calls find it held
+_open_jobs = []  # of this process: an inner job has the GPU already
 
 
 @contextmanager
@@ -24,39 +23,45 @@ def gpu_job(what, lower='batch_size', gpus=1):
     what    for the log, where it waits       lower   what the error of a full memory says to lower
     gpus    of this machine, from the first: for a training that several processes share
 
-    Its memory goes back to the GPU at the end.  Raises StudyError where that memory does not suffice.
+    At the end memory goes back to the GPU.  Raises StudyError where it does not suffice.
     """
-    names = gpu_names(gpus) if not _holders else []
+    names = [] if _open_jobs else lock_names(gpus)
     for name in names:
         if not try_lock(name):
             log.info(f'{what}: waits for the GPU, which another job has')
             wait_for_lock(name)
-    _holders.append(what)
+    _open_jobs.append(what)
     try:
         yield
-    except OutOfMemory as error:
-        raise StudyError(memory_message(what, lower)) from error
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise StudyError(
+            f'{what}: the memory of the GPU does not suffice ({error_line(error)}): lower {lower}.'
+        ) from error
     finally:
-        _holders.pop()
+        _open_jobs.pop()
         if names:
             release_memory()
         for name in names:
             unlock(name)
 
 
-def gpu_names(gpus):
-    """Names of the locks that a job takes, none on a CPU, in one order for all jobs."""
+def lock_names(gpus):
+    """What a job locks, in one order for all jobs; nothing on a CPU."""
     if DEVICE.type != 'cuda':
         return []
-    indices = range(gpus) if gpus > 1 else [DEVICE.index]
-    return [f'gpu-{gpu_id(index)}' for index in indices]
+    return [f'gpu-{gpu_id(index)}' for index in (range(gpus) if gpus > 1 else [DEVICE.index or 0])]
 
 
-def memory_message(what, lower):
-    return (
-        f'{what}: the memory of the GPU does not suffice: lower {lower}, or choose another device with '
-        'GENMIX_DEVICE.'
-    )
+def out_of_memory(error):
+    """Whether an error says so: that of torch, or of cuBLAS, which has another name for it."""
+    return isinstance(error, torch.OutOfMemoryError) or 'ALLOC_FAILED' in str(error)
+
+
+def error_line(error):
+    """The first sentence of an error."""
+    return str(error).strip().split('\n')[0].split('. ')[0] or type(error).__name__
 
 
 def release_memory():
@@ -72,24 +77,23 @@ def in_parts(compute, n, size, generator=None):
     generator   a torch.Generator that `compute` draws from: a part that is tried again draws the same
     """
     results, start = [], 0
-    while start < n:
+    while start < n or not results:
         state = generator.get_state() if generator else None
         try:
             results.append(compute(slice(start, min(start + size, n))))
-        except OutOfMemory:
-            if size == 1:
-                raise
-            size = -(-size // 2)
-        else:
             start += size
             continue
-        release_memory()  # outside of the handler, whose traceback holds tensors
+        except RuntimeError as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+        release_memory()  # after the handler, whose traceback holds tensors
         if generator:
             generator.set_state(state)
+        size = -(-size // 2)
         log.info(f'the memory of the GPU does not suffice: {size} at a time from here')
     return results
 
 
 def peak_memory():
-    """GB of the GPU that tensors of this process took at most so far; None on a CPU."""
+    """GB of this GPU that tensors of this process have taken at most; None on a CPU."""
     return torch.cuda.max_memory_allocated(DEVICE) / 1e9 if DEVICE.type == 'cuda' else None

@@ -26,7 +26,8 @@ from genmix.generators.gan.training import (
     r1_penalty,
     update_ema,
 )
-from genmix.run.device import DEVICE, autocast, seed_all
+from genmix.run.device import DEVICE, autocast, random_of, seed_all
+from genmix.run.gpu import in_parts
 from genmix.run.log import progress
 
 EMA_IMAGES = 1000  # half-life of the EMA of the generator, in images
@@ -56,12 +57,9 @@ class DCGAN(TrainedGAN):
     @torch.inference_mode()
     def sample(self, label, n, seed):
         """`n` images of class number `label`: uint8 (n, H, W)."""
-        with torch.random.fork_rng():  # z and injected noise come from `seed` alone, and leave no trace
-            torch.manual_seed(seed)
+        with random_of(seed):  # z and injected noise
             z, y = torch.randn(n, self.generator.z_dim).to(DEVICE), torch.full((n,), label, device=DEVICE)
-            return np.concatenate(
-                [to_uint8(self.generator(*part)) for part in zip(z.split(256), y.split(256))]
-            )
+            return np.concatenate(in_parts(lambda part: to_uint8(self.generator(z[part], y[part])), n, 256))
 
 
 class DCGANTraining(AdversarialTraining):

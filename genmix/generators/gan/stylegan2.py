@@ -19,7 +19,8 @@ from genmix.generators.gan.config import StyleGANConfig
 from genmix.generators.gan.stylegan2_networks import Generator
 from genmix.generators.gan.stylegan2_training import StyleGANTraining
 from genmix.generators.gan.training import TrainedGAN
-from genmix.run.device import DEVICE, autocast
+from genmix.run.device import DEVICE, autocast, random_of
+from genmix.run.gpu import in_parts
 from genmix.run.log import progress
 
 CHECKPOINT_EVERY = 200  # steps
@@ -54,11 +55,10 @@ class StyleGAN(TrainedGAN):
     def sample(self, label, n, seed, psi=None):
         """`n` images of class number `label`: uint8 (n, H, W).  psi: another truncation than the config's."""
         psi = self.config['psi'] if psi is None else psi
-        with torch.random.fork_rng(), autocast():  # z and noise come from `seed` alone, and leave no trace
-            torch.manual_seed(seed)
+        with random_of(seed), autocast():  # z and noise
             z, y = torch.randn(n, self.generator.z_dim).to(DEVICE), torch.full((n,), label, device=DEVICE)
             w = self.generator.truncated(self.generator.mapping(z, y), y, psi)
-            return np.concatenate([to_uint8(self.generator.synthesis(part)) for part in w.split(100)])
+            return np.concatenate(in_parts(lambda part: to_uint8(self.generator.synthesis(w[part])), n, 100))
 
     @torch.inference_mode()
     def synthesise(self, w, seed=0, same_noise=True):
@@ -66,6 +66,5 @@ class StyleGAN(TrainedGAN):
 
         same_noise   all images have the same noise, so that only w differs
         """
-        with torch.random.fork_rng(), autocast():
-            torch.manual_seed(seed)
+        with random_of(seed), autocast():
             return to_uint8(self.generator.synthesis(w, same_noise))
