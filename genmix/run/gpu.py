@@ -31,6 +31,8 @@ def gpu_job(what, lower='batch_size', gpus=1):
             log.info(f'{what}: waits for the GPU, which another job has')
             wait_for_lock(name)
     _open_jobs.append(what)
+    if names:
+        torch.cuda.reset_peak_memory_stats(DEVICE)
     try:
         yield
     except RuntimeError as error:
@@ -95,5 +97,5 @@ def in_parts(compute, n, size, generator=None):
 
 
 def peak_memory():
-    """GB of this GPU that tensors of this process have taken at most; None on a CPU."""
+    """GB of this GPU that tensors of the open job have taken at most; None on a CPU."""
     return torch.cuda.max_memory_allocated(DEVICE) / 1e9 if DEVICE.type == 'cuda' else None

@@ -19,6 +19,7 @@ def card(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     monkeypatch.setattr(gpu, 'DEVICE', torch.device('cuda:1'))
     monkeypatch.setattr(gpu, 'release_memory', lambda: None)
+    monkeypatch.setattr(torch.cuda, 'reset_peak_memory_stats', lambda device: None)
 
 
 def in_another_process(code, tmp_path):
