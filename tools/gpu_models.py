@@ -27,7 +27,7 @@ def stable_diffusion_vae(size):
 
 def stable_diffusion():
     """A frozen pipeline in the shapes of Stable Diffusion 1.5, with the tokenizer of the shipped base."""
-    from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
@@ -42,14 +42,7 @@ def stable_diffusion():
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    schedule = PNDMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule='scaled_linear',
-        skip_prk_steps=True,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule='scaled_linear')
     with torch.device(DEVICE):  # initial weights of a billion numbers, drawn where they are needed
         parts = {
             'vae': stable_diffusion_vae(512),

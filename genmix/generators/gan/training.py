@@ -38,8 +38,7 @@ def r1_penalty(discriminator, x, y):
 @torch.no_grad()
 def update_ema(ema, model, decay):
     """Parameters of `ema` become decay * ema + (1 - decay) * model, its buffers those of `model`."""
-    for mean, now in zip(ema.parameters(), model.parameters()):
-        mean.lerp_(now, 1 - decay)
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
     for mean, now in zip(ema.buffers(), model.buffers()):
         mean.copy_(now)
 
