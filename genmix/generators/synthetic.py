@@ -1,5 +1,6 @@
 """Synthetic sets: a generator trained on a training split, and what is sampled from it."""
 
+import shutil
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -9,6 +10,8 @@ from genmix import StudyError
 from genmix.data.cohort import Cohort
 from genmix.data.splits import check_split
 from genmix.generators import Generator
+from genmix.run.gpu import gpu_job
+from genmix.run.provenance import key_of
 from genmix.run.study import stage_name
 
 
@@ -19,14 +22,37 @@ def train_generator(study, generator: type[Generator], cohort: Cohort, config, f
              depends on beside code and lesions, such as pretrained weights
     """
     inputs = [cohort.content_hash, *getattr(config, 'inputs', tuple)()]
+    name = stage_name('generators', generator.name, fold)
+    finished = shorter_training(study, name, generator, config, inputs)
     folder = study.stage(
-        stage_name('generators', generator.name, fold),
-        lambda out: generator.fit(cohort, out, config),
+        name,
+        lambda out: _fit(generator, cohort, out, config, finished),
         asdict(config),
         inputs,
         code=generator,
     )
     return generator.load(folder)
+
+
+def shorter_training(study, name, generator, config, inputs):
+    """Checkpoint of the finished training in stage `name`, where `config` only asks for more steps."""
+    before, checkpoint = study.provenance(name), study.folder / name / 'checkpoint.safetensors'
+    params = before.get('params') or {}
+    longer = params.get('steps', 0) < getattr(config, 'steps', 0)
+    if not longer or params | {'steps': config.steps} != asdict(config) or not checkpoint.exists():
+        return None
+    return checkpoint if key_of(params, inputs, generator) == before['key'] else None
+
+
+def _fit(generator, cohort, out, config, finished=None):
+    """`generator.fit`, alone on its GPU, going on from the checkpoint `finished`."""
+    if finished and not (out / finished.name).exists():
+        shutil.copy(finished, out)
+    lower = f'batch_size (now {config.batch_size})' if hasattr(config, 'batch_size') else 'its parameters'
+    if not getattr(config, 'checkpointing', True):
+        lower += ', or set checkpointing=true'
+    with gpu_job(f'training of {generator.name}', lower, getattr(config, 'processes', 1)):
+        generator.fit(cohort, out, config)
 
 
 def synthetic_set(
@@ -83,7 +109,8 @@ def sample_set(model: Generator, cohort: Cohort, per_class: int, seed: int) -> C
 
     Raises StudyError when the generator returns another dtype or shape.
     """
-    images = [model.sample(label, per_class, seed + label) for label in range(len(cohort.class_names))]
+    with gpu_job(f'samples of {model.name}', lower='synthetic_per_class'):
+        images = [model.sample(label, per_class, seed + label) for label in range(len(cohort.class_names))]
     for x in images:
         if x.dtype != np.uint8 or x.shape != (per_class, *cohort.images.shape[1:]):
             raise StudyError(

@@ -1,19 +1,70 @@
-"""What the machine offers torch: device, threads, and whether bfloat16 pays."""
+"""Where tensors are and in which precision: the device, threads, and whether bfloat16 pays.
+
+No other module decides: a tensor or module made without `device=DEVICE`, or left where it was made, works on
+every CPU and fails on every GPU.
+"""
 
 import os
+from contextlib import contextmanager
 
 import torch
+
+from genmix import StudyError
+from genmix.run.gpu_locks import least_used
 
 # One thread a process: the study runs side by side in processes, and one thread gives equal numbers every
 # time.
 torch.set_num_threads(int(os.environ.get('GENMIX_THREADS', 1)))
-DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def choose_device(name=''):
+    """The torch.device called `name` (GENMIX_DEVICE: cpu, cuda, cuda:1); '': a GPU where there is one.
+
+    Of several GPUs a process gets the one that fewest processes of the study have; a process of a shared
+    training (LOCAL_RANK) has its own.  Raises StudyError for a device that is not there.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    try:
+        device = torch.device(name or ('cuda' if count else 'cpu'))
+    except RuntimeError:
+        raise StudyError(f'GENMIX_DEVICE is {name}: choose cpu, cuda, or one GPU such as cuda:1.') from None
+    if device.type != 'cuda':
+        return device
+    if (device.index or 0) >= count:
+        raise StudyError(
+            f'GENMIX_DEVICE is {name}, and this process sees {count} GPUs: choose another, or cpu.'
+        )
+    if device.index is not None:
+        return device
+    rank = os.environ.get('LOCAL_RANK')
+    return torch.device('cuda', int(rank) % count if rank else least_used(count))
+
+
+DEVICE = choose_device(os.environ.get('GENMIX_DEVICE', ''))
+if DEVICE.type == 'cuda':
+    torch.backends.cudnn.benchmark = True  # shapes are fixed: the fastest algorithm is found once
+    if DEVICE.index:
+        torch.cuda.set_device(DEVICE)  # for libraries that say "cuda"
+
+
+def gpu_count():
+    """How many GPUs processes of the study may share out: 0 on a CPU, 1 where GENMIX_DEVICE names one."""
+    if DEVICE.type != 'cuda':
+        return 0
+    return 1 if ':' in os.environ.get('GENMIX_DEVICE', '') else torch.cuda.device_count()
+
+
+def device_name():
+    """What the device is called: the model of a GPU, or `cpu`."""
+    return torch.cuda.get_device_name(DEVICE) if DEVICE.type == 'cuda' else DEVICE.type
 
 
 def bf16_pays():
     """Whether bfloat16 has matrix units (CUDA since Ampere; AVX512-BF16 or AMX), or is emulated."""
     if DEVICE.type == 'cuda':
         return torch.cuda.is_bf16_supported()
+    if DEVICE.type != 'cpu':
+        return False
     return any(getattr(torch.cpu, f'_is_{unit}_supported', bool)() for unit in ('avx512_bf16', 'amx_tile'))
 
 
@@ -25,3 +76,11 @@ def autocast(enabled=None):
 def seed_all(seed):
     """Seed torch's global generator, of initial weights and dropout."""
     torch.manual_seed(seed)
+
+
+@contextmanager
+def random_of(seed):
+    """Random numbers of `seed` alone, on CPU and device, which leave no trace in torch's generators."""
+    with torch.random.fork_rng([DEVICE] if DEVICE.type == 'cuda' else []):
+        torch.manual_seed(seed)
+        yield

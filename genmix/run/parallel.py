@@ -7,13 +7,13 @@ own result in the run folder.
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from genmix import StudyError
-from genmix.run.device import DEVICE
+from genmix.run.device import DEVICE, gpu_count
 
 
 def run_parallel(function, units, workers=0, scheduler=''):
     """Results of function(*unit) in the order in which they are done: a generator.
 
-    workers     processes at a time; 0: as many as this process may use cores, one on a GPU
+    workers     processes at a time; 0: as many as this process may use cores, one per GPU
     scheduler   address of a Dask scheduler such as tcp://node1:8786, all of whose workers are used; ''
                 stays on this
                 machine, in joblib's loky processes
@@ -24,9 +24,7 @@ def run_parallel(function, units, workers=0, scheduler=''):
     calls = [delayed(function)(*unit) for unit in units]
     settings = {'return_as': 'generator_unordered', 'batch_size': 1}
     if not scheduler:
-        workers = workers or (
-            1 if DEVICE.type == 'cuda' else cpu_count()
-        )  # cores of this process, in a container too
+        workers = workers or gpu_count() or cpu_count()  # cores of this process, in a container too
         yield from Parallel(n_jobs=min(workers, max(len(calls), 1)), **settings)(calls)
         return
     with dask_client(scheduler) as client:

@@ -86,6 +86,6 @@ def environment():
         'packages': {name: metadata.version(name) for name in LIBRARIES},
     }
     if torch := sys.modules.get('torch'):
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
-        about |= {'device': device, 'threads': torch.get_num_threads()}
+        chosen = sys.modules.get('genmix.run.device')
+        about |= {'device': chosen.device_name() if chosen else 'cpu', 'threads': torch.get_num_threads()}
     return about

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from conftest import blobs, config_of
 
 from genmix import StudyError
-from genmix.generators.gan.dcgan import DCGAN
+from genmix.generators.gan import checkpoint, dcgan
+from genmix.generators.gan.dcgan import DCGAN, DCGANTraining
 from genmix.generators.gan.dcgan_networks import (
     PACK,
     Discriminator,
@@ -15,6 +16,7 @@ from genmix.generators.gan.dcgan_networks import (
     UpsampleConv,
 )
 from genmix.generators.gan.training import SNAPSHOTS, r1_penalty
+from genmix.generators.synthetic import train_generator
 
 
 def small(**changes):
@@ -66,6 +68,49 @@ def test_fit_save_load_sample(tmp_path, textbook):
     assert np.load(tmp_path / 'samples.npy').shape == (SNAPSHOTS, 3, 8, 32, 32)
     log = pd.read_csv(tmp_path / 'train_log.csv')
     assert np.isfinite(log).all().all() and {'discriminator_loss', 'within_class_sd_0'} <= set(log)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize('textbook', [False, True])
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch, textbook):
+    monkeypatch.setattr(dcgan, 'R1_EVERY', 2)
+    monkeypatch.setattr(checkpoint, 'CHECKPOINT_EVERY', 2)
+    for name in ('whole', 'broken'):
+        (tmp_path / name).mkdir()
+    DCGAN.fit(blobs(), tmp_path / 'whole', small(steps=6, textbook=textbook))
+    step, steps = DCGANTraining.step, []
+
+    def dies(self, number):
+        steps.append(number)
+        if steps.count(5) == 1 and number == 5:
+            raise Killed
+        return step(self, number)
+
+    monkeypatch.setattr(DCGANTraining, 'step', dies)
+    with pytest.raises(Killed):
+        DCGAN.fit(blobs(), tmp_path / 'broken', small(steps=6, textbook=textbook))
+    DCGAN.fit(blobs(), tmp_path / 'broken', small(steps=6, textbook=textbook))
+    assert steps == [1, 2, 3, 4, 5, 5, 6]
+    for file in ('generator.safetensors', 'samples.npy'):
+        assert (tmp_path / 'whole' / file).read_bytes() == (tmp_path / 'broken' / file).read_bytes(), file
+
+
+def test_more_steps_go_on_from_a_finished_training(study, monkeypatch):
+    step, steps = DCGANTraining.step, []
+    monkeypatch.setattr(
+        DCGANTraining, 'step', lambda self, number: steps.append(number) or step(self, number)
+    )
+    for changes in ({'steps': 6}, {'steps': 9}, {'steps': 12, 'seed': 1}, {'steps': 8, 'seed': 1}):
+        train_generator(study, DCGAN, blobs(), small(**changes))
+    assert steps == [*range(1, 7), *range(7, 10), *range(1, 13), *range(1, 9)]
+    folder = study.folder / 'generators' / 'dcgan'
+    train_generator(study, DCGAN, blobs(), small(steps=12, seed=1))
+    assert steps[-4:] == [9, 10, 11, 12]
+    assert len(np.load(folder / 'samples.npy')) == SNAPSHOTS
+    assert pd.read_csv(folder / 'train_log.csv').step.tolist() == list(range(1, 13))
 
 
 def test_same_seed_same_generator(tmp_path):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +8,7 @@ import torch.nn.functional as F
 from conftest import blobs, config_of
 
 from genmix import StudyError
-from genmix.generators.gan import stylegan2, stylegan2_layers, stylegan2_training
+from genmix.generators.gan import checkpoint, stylegan2_layers, stylegan2_training
 from genmix.generators.gan.checkpoint import load_checkpoint, save_checkpoint
 from genmix.generators.gan.config import GROUP
 from genmix.generators.gan.stylegan2 import StyleGAN
@@ -70,6 +72,38 @@ def test_image_weights_of_the_gray_layer_are_a_modulated_convolution():
     weight = (layer.weight * layer.scale).view(1, 6, 1, 1)
     want = stylegan2_layers.modulated_conv(x, weight, layer.style(w), demodulate=False)
     assert torch.allclose(layer(x, w), want, atol=1e-5)
+
+
+@pytest.mark.parametrize('padding', [1, 2])
+def test_the_filter_of_a_gpu_has_the_derivatives_of_the_plain_one(padding):
+    """Values, first and second derivatives, as path lengths take them."""
+
+    def derivatives(form, dtype):
+        torch.manual_seed(0)
+        x = torch.randn(2, 3, 7, 6, dtype=dtype, requires_grad=True)
+        y = form(x * x, 4.0, padding)
+        (first,) = torch.autograd.grad((y * y).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), x)
+        return y, first, second
+
+    ours, plain = (
+        derivatives(form, torch.float32)
+        for form in (stylegan2_layers.FIRFilter.apply, stylegan2_layers.depthwise)
+    )
+    for a, b in zip(ours, plain):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+    x = torch.randn(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda v: stylegan2_layers.FIRFilter.apply(v, 4.0, padding), x)
+
+
+def test_a_gpu_filters_in_its_precision(monkeypatch):
+    """Where blur takes the filter of a GPU, autocast decides the type, as of any convolution."""
+    x = torch.ones(1, 1, 4, 4)
+    monkeypatch.setattr(torch, 'is_autocast_enabled', lambda kind: True)
+    monkeypatch.setattr(torch, 'get_autocast_dtype', lambda kind: torch.bfloat16)
+    monkeypatch.setattr(stylegan2_layers.FIRFilter, 'apply', lambda *given: given)
+    given = stylegan2_layers.blur(SimpleNamespace(is_cuda=True, to=x.to), 4, 2)
+    assert given[0].dtype == torch.bfloat16 and given[1:] == (4, 2)
 
 
 @pytest.mark.parametrize('kernel', [1, 3])
@@ -178,7 +212,7 @@ def test_fit_save_load_sample(tmp_path, monkeypatch):
     assert np.load(tmp_path / 'samples.npy').shape == (SNAPSHOTS, 3, 8, 32, 32)
     log = pd.read_csv(tmp_path / 'train_log.csv')
     assert np.isfinite(log).all().all() and {'p', 'r_t', 'within_class_sd_0'} <= set(log)
-    files = {'generator.safetensors', 'config.json', 'train_log.csv', 'samples.npy'}
+    files = {'generator.safetensors', 'config.json', 'train_log.csv', 'samples.npy', 'checkpoint.safetensors'}
     assert {p.name for p in tmp_path.iterdir()} == files
 
 
@@ -201,7 +235,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch, at
         return StyleGAN.fit(blobs(), tmp_path / name, small(steps=6, ada_images=200, seed=seed))
 
     monkeypatch.setattr(stylegan2_training, 'R1_EVERY', 2)
-    monkeypatch.setattr(stylegan2, 'CHECKPOINT_EVERY', 2)
+    monkeypatch.setattr(checkpoint, 'CHECKPOINT_EVERY', 2)
     for name in ('whole', 'broken', 'other'):
         (tmp_path / name).mkdir()
     fit('whole'), fit('other', seed=1)
@@ -223,9 +257,12 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch, at
     )
     fit('broken')
     assert steps == list(range(at, 7))  # a checkpoint lay just before
-    for file in ('generator.safetensors', 'train_log.csv', 'samples.npy'):
+    for file in ('generator.safetensors', 'samples.npy'):
         whole, broken, other = [(tmp_path / n / file).read_bytes() for n in ('whole', 'broken', 'other')]
         assert whole == broken != other, file
+    whole, broken = [pd.read_csv(tmp_path / name / 'train_log.csv') for name in ('whole', 'broken')]
+    assert (whole.images_per_second > 0).all()
+    pd.testing.assert_frame_equal(*(t.drop(columns='images_per_second') for t in (whole, broken)))
 
 
 def test_a_checkpoint_of_another_config_is_not_used(tmp_path):

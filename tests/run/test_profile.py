@@ -4,6 +4,9 @@ from conftest import ROOT
 from test_notebook_files import notebook, three
 
 from genmix import StudyError
+from genmix.__main__ import check_owners
+from genmix.generators import PAPER
+from genmix.mixing.arms import arms_for
 from genmix.run.notebooks import Notebook, notebooks
 from genmix.run.profile import claim, read_profile, read_settings, resolve
 
@@ -135,3 +138,27 @@ def test_a_run_may_go_on_elsewhere_but_not_with_other_settings(study, tmp_path):
     }
     with pytest.raises(StudyError, match='RUN=name'):
         claim(study, 'params/p.yaml', {}, {'seeds': 17}, [nb])
+
+
+def test_the_profile_for_24_gb_is_that_of_the_paper_but_for_its_batches():
+    paper, small = (read_profile(ROOT / 'params' / f'{name}.yaml') for name in ('paper', 'gpu24'))
+    differ = {
+        (name, key)
+        for name in paper
+        for key in paper[name] | small[name]
+        if paper[name].get(key) != small[name].get(key)
+    }
+    assert {key for _, key in differ} == {'batch_size', 'r1_gamma'} and list(paper) == list(small)
+    assert all(small[name]['batch_size'] < paper[name]['batch_size'] for name, key in differ)
+
+
+def test_the_gpu_profile_names_arms_that_exist():
+    asked = read_profile(ROOT / 'params' / 'gpu.yaml')['08_classification']['arms']
+    assert set(asked) <= set(arms_for([*PAPER, 'oracle']))
+    assert {f'genmix-{g}' for g in PAPER} | set(PAPER) <= set(asked)
+
+
+@pytest.mark.parametrize('profile', sorted((ROOT / 'params').glob('*.yaml')), ids=lambda p: p.stem)
+def test_values_of_every_profile_are_in_the_bounds_of_their_owners(profile, study):
+    every = notebooks(ROOT / 'notebooks')
+    check_owners(resolve(read_profile(profile), {}, every), every, study)

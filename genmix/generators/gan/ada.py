@@ -114,10 +114,10 @@ class Controller:
 
     def update(self, scores, n):
         """Take in the discriminator's scores of `n` real images; every few batches p moves by one step."""
-        self.signs.append(scores.detach().sign().mean().item())
+        self.signs.append(scores.detach().sign().mean())
         self.seen += n
         if len(self.signs) == self.every:
-            self.r = sum(self.signs) / self.every
+            self.r = sum(map(float, self.signs)) / self.every  # only now it waits for the GPU
             step = math.copysign(self.seen / self.images, self.r - self.target)
             self.p = min(P_MAX, max(0.0, self.p + step))
             self.signs, self.seen = [], 0
@@ -125,7 +125,7 @@ class Controller:
     @property
     def state(self):
         """What the next `update` depends on, for a checkpoint."""
-        return {'p': self.p, 'r': self.r, 'signs': [*self.signs], 'seen': self.seen}
+        return {'p': self.p, 'r': self.r, 'signs': [*map(float, self.signs)], 'seen': self.seen}
 
     @state.setter
     def state(self, values):

@@ -14,6 +14,7 @@ import torch.nn as nn
 
 from genmix.data.images import to_uint8
 from genmix.generators import register
+from genmix.generators.gan.checkpoint import train
 from genmix.generators.gan.config import GROUP, DCGANConfig
 from genmix.generators.gan.dcgan_networks import PACK, Discriminator, Generator, TextbookDiscriminator
 from genmix.generators.gan.diffaugment import diffaugment
@@ -21,13 +22,12 @@ from genmix.generators.gan.training import (
     R1_EVERY,
     AdversarialTraining,
     TrainedGAN,
-    TrainingRecord,
     logged,
     r1_penalty,
     update_ema,
 )
-from genmix.run.device import DEVICE, autocast, seed_all
-from genmix.run.log import progress
+from genmix.run.device import DEVICE, autocast, random_of, seed_all
+from genmix.run.gpu import in_parts
 
 EMA_IMAGES = 1000  # half-life of the EMA of the generator, in images
 TEXTBOOK_LR = 2e-4
@@ -43,11 +43,11 @@ class DCGAN(TrainedGAN):
     def fit(cls, cohort, out_dir, config):
         """Train on `cohort`, classes drawn alike; writes weights, config.json, train_log.csv and samples.npy.
 
-        Raises StudyError for a class without images.
+        Checkpoints lie in `out_dir`: a training begun there again with the same config goes on from the
+        last one.  Raises StudyError for a class without images.
         """
-        run, record = DCGANTraining(cohort, config), TrainingRecord(config.steps)
-        for step in progress(range(1, config.steps + 1), 'textbook dcgan' if config.textbook else 'dcgan'):
-            record.add(run, step, run.step(step))
+        run = DCGANTraining(cohort, config)
+        record = train(run, out_dir, 'textbook dcgan' if config.textbook else 'dcgan')
         model = cls(run.final(), {'network': run.network})
         model.save(out_dir)
         record.save(out_dir)
@@ -56,12 +56,9 @@ class DCGAN(TrainedGAN):
     @torch.inference_mode()
     def sample(self, label, n, seed):
         """`n` images of class number `label`: uint8 (n, H, W)."""
-        with torch.random.fork_rng():  # z and injected noise come from `seed` alone, and leave no trace
-            torch.manual_seed(seed)
+        with random_of(seed):  # z and injected noise
             z, y = torch.randn(n, self.generator.z_dim).to(DEVICE), torch.full((n,), label, device=DEVICE)
-            return np.concatenate(
-                [to_uint8(self.generator(*part)) for part in zip(z.split(256), y.split(256))]
-            )
+            return np.concatenate(in_parts(lambda part: to_uint8(self.generator(z[part], y[part])), n, 256))
 
 
 class DCGANTraining(AdversarialTraining):

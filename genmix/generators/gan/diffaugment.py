@@ -6,10 +6,11 @@ import torch.nn.functional as F
 
 def random_symmetry(x):
     """A random one of the eight flips and rotations (D4) of each image (n, c, H, H), pixel by pixel."""
-    out, which = torch.empty_like(x), torch.randint(8, (len(x),), device=x.device)
+    out, which = torch.empty_like(x), torch.randint(8, (len(x),), device=x.device).cpu()
     for k in range(8):
-        part = torch.rot90(x[which == k], k % 4, (2, 3))
-        out[which == k] = part.flip(3) if k >= 4 else part
+        here = (which == k).nonzero()[:, 0].to(x.device)
+        part = torch.rot90(x[here], k % 4, (2, 3))
+        out[here] = part.flip(3) if k >= 4 else part
     return out
 
 

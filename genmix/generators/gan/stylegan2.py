@@ -7,22 +7,18 @@ rest: `pack` images of a class scored together, the discriminator's space-to-dep
 augmentation.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from genmix.data.images import to_uint8
 from genmix.generators import register
-from genmix.generators.gan.checkpoint import load_checkpoint, save_checkpoint
+from genmix.generators.gan.checkpoint import train
 from genmix.generators.gan.config import StyleGANConfig
 from genmix.generators.gan.stylegan2_networks import Generator
 from genmix.generators.gan.stylegan2_training import StyleGANTraining
 from genmix.generators.gan.training import TrainedGAN
-from genmix.run.device import DEVICE, autocast
-from genmix.run.log import progress
-
-CHECKPOINT_EVERY = 200  # steps
+from genmix.run.device import DEVICE, autocast, random_of
+from genmix.run.gpu import in_parts
 
 
 @register
@@ -38,27 +34,21 @@ class StyleGAN(TrainedGAN):
         Checkpoints lie in `out_dir`: a training begun there again with the same config goes on from the
         last one. Raises StudyError for a class without images.
         """
-        run, checkpoint = StyleGANTraining(cohort, config), Path(out_dir) / 'checkpoint.safetensors'
-        done, record = load_checkpoint(checkpoint, run)
-        for step in progress(range(done + 1, config.steps + 1), 'stylegan'):
-            record.add(run, step, run.step(step))
-            if step % CHECKPOINT_EVERY == 0 and step < config.steps:
-                save_checkpoint(checkpoint, run, step, record)
+        run = StyleGANTraining(cohort, config)
+        record = train(run, out_dir, 'stylegan')
         model = cls(run.final(), {'network': run.network, 'psi': config.psi})
         model.save(out_dir)
         record.save(out_dir)
-        checkpoint.unlink(missing_ok=True)
         return model
 
     @torch.inference_mode()
     def sample(self, label, n, seed, psi=None):
         """`n` images of class number `label`: uint8 (n, H, W).  psi: another truncation than the config's."""
         psi = self.config['psi'] if psi is None else psi
-        with torch.random.fork_rng(), autocast():  # z and noise come from `seed` alone, and leave no trace
-            torch.manual_seed(seed)
+        with random_of(seed), autocast():  # z and noise
             z, y = torch.randn(n, self.generator.z_dim).to(DEVICE), torch.full((n,), label, device=DEVICE)
             w = self.generator.truncated(self.generator.mapping(z, y), y, psi)
-            return np.concatenate([to_uint8(self.generator.synthesis(part)) for part in w.split(100)])
+            return np.concatenate(in_parts(lambda part: to_uint8(self.generator.synthesis(w[part])), n, 100))
 
     @torch.inference_mode()
     def synthesise(self, w, seed=0, same_noise=True):
@@ -66,6 +56,5 @@ class StyleGAN(TrainedGAN):
 
         same_noise   all images have the same noise, so that only w differs
         """
-        with torch.random.fork_rng(), autocast():
-            torch.manual_seed(seed)
+        with random_of(seed), autocast():
             return to_uint8(self.generator.synthesis(w, same_noise))

@@ -16,6 +16,32 @@ GRAY = 0.25  # share of its features' strength that a size adds: the image begin
 
 def blur(x, gain=1.0, padding=1):
     """x (n, c, H, W) through the FIR filter in both directions, each channel by itself; `gain` multiplies."""
+    if not x.is_cuda:
+        return depthwise(x, gain, padding)
+    if torch.is_autocast_enabled('cuda'):
+        x = x.to(torch.get_autocast_dtype('cuda'))
+    return FIRFilter.apply(x, gain, padding)
+
+
+class FIRFilter(torch.autograd.Function):
+    """`depthwise`, for a GPU: the filter is symmetric, so every derivative of it is the filter again.
+
+    PyTorch's own second derivative of a depthwise convolution goes channel by channel.
+    """
+
+    @staticmethod
+    def forward(ctx, x, gain, padding):
+        ctx.gain, ctx.padding = gain, padding
+        with torch.autocast(x.device.type, enabled=False):
+            return depthwise(x, gain, padding)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return FIRFilter.apply(gradient, ctx.gain, len(FIR) - 1 - ctx.padding), None, None
+
+
+def depthwise(x, gain, padding):
+    """The FIR filter as a depthwise convolution."""
     taps = torch.tensor(FIR, dtype=torch.float32, device=x.device) / sum(FIR)
     kernel = (gain * taps[:, None] * taps).to(x.dtype).expand(x.shape[1], 1, -1, -1)
     return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])

@@ -9,7 +9,7 @@ from genmix.generators.gan.stylegan2_networks import Discriminator, Generator
 from genmix.generators.gan.training import R1_EVERY, AdversarialTraining, logged, r1_penalty, update_ema
 from genmix.run.device import DEVICE, autocast, seed_all
 
-PATH_EVERY = 4  # steps from one path length penalty to the next, each weighted by as much
+PATH_EVERY = 8  # steps from one path length penalty to the next, each weighted by as much
 
 
 def path_lengths(image, w):
@@ -39,6 +39,16 @@ class StyleGANTraining(AdversarialTraining):
         networks = generator, Discriminator(**shape, **stem).to(DEVICE)
         super().__init__(cohort, config, networks, (config.lr, config.lr), (config.beta1, 0.99))
         self.control, self.mean_path, self.seen = Controller(config.ada_target, config.ada_images), 0.0, 0
+
+    @property
+    def counters(self):
+        return {'seen': self.seen, 'mean_path': self.mean_path, 'control': self.control.state}
+
+    @counters.setter
+    def counters(self, values):
+        self.seen, self.mean_path, self.control.state = (
+            values[name] for name in ('seen', 'mean_path', 'control')
+        )
 
     def step(self, number):
         """Step `number` of both networks; returns losses, mean scores, p and r_t."""

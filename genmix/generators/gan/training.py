@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from genmix.data.sampling import sample_rows
 from genmix.generators.gan.diffaugment import random_symmetry
 from genmix.generators.synthetic import within_class_sd
 from genmix.run.device import DEVICE, autocast
+from genmix.run.gpu import peak_memory
 
 R1_EVERY = 16  # steps from one R1 penalty to the next, each weighted by as much (lazy: arXiv 1912.04958)
 FIXED_Z = 8  # noise vectors per class whose images are kept through training
@@ -36,15 +38,14 @@ def r1_penalty(discriminator, x, y):
 @torch.no_grad()
 def update_ema(ema, model, decay):
     """Parameters of `ema` become decay * ema + (1 - decay) * model, its buffers those of `model`."""
-    for mean, now in zip(ema.parameters(), model.parameters()):
-        mean.lerp_(now, 1 - decay)
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
     for mean, now in zip(ema.buffers(), model.buffers()):
         mean.copy_(now)
 
 
 def logged(**tensors):
-    """Mean of each tensor, for the log."""
-    return {name: x.mean().item() for name, x in tensors.items()}
+    """Mean of each tensor, for the log; still on the device, so that a step does not wait for it."""
+    return {name: x.detach().mean() for name, x in tensors.items()}
 
 
 class AdversarialTraining:
@@ -68,6 +69,15 @@ class AdversarialTraining:
             torch.optim.Adam(net.parameters(), rate, betas, fused=True) for net, rate in zip(networks, rates)
         ]
         self.fixed_z = torch.randn(FIXED_Z * self.n_classes, config.z_dim).to(DEVICE)
+
+    @property
+    def counters(self):
+        """Numbers beside networks and optimisers that the next step depends on: plain values by name."""
+        return {}
+
+    @counters.setter
+    def counters(self, values):
+        self.__dict__.update(values)
 
     def noise(self, n):
         """Fresh z: (n, z_dim)."""
@@ -119,17 +129,35 @@ class AdversarialTraining:
         return {f'within_class_sd_{k}': now[k] / self.real_sd[k] for k in now if self.real_sd.get(k)}
 
 
+def sample_steps(steps):
+    """The SNAPSHOTS steps of a training at which samples are kept."""
+    return np.linspace(steps / SNAPSHOTS, steps, SNAPSHOTS).round()
+
+
+def nearest_samples(samples, before, steps):
+    """Samples kept by a training of `before` steps for one of `steps`, which is longer: nearest in time."""
+    kept = sample_steps(before)
+    return [samples[np.abs(kept - step).argmin()] for step in sample_steps(steps) if step <= before]
+
+
 class TrainingRecord:
     """What a training leaves beside weights: train_log.csv; samples.npy uint8 (t, K, FIXED_Z, H, W)."""
 
     def __init__(self, steps, rows=(), samples=()):
         self.steps, self.rows, self.samples = steps, [*rows], [*samples]
+        self.images, self.start = 0, time.time()  # since the last row
 
     def add(self, run, step, losses):
         """Note `losses` of `step` about LOG_ROWS times, and samples of the fixed z SNAPSHOTS times."""
+        self.images += run.config.batch_size
         if step % max(1, self.steps // LOG_ROWS) == 0 or step == 1:
-            self.rows.append({'step': step, **losses, **run.within_class_sd()})
-        if step in np.linspace(self.steps / SNAPSHOTS, self.steps, SNAPSHOTS).round():
+            losses = {name: float(loss) for name, loss in losses.items()}
+            speed = {'images_per_second': round(self.images / (time.time() - self.start), 1)}
+            if peak := peak_memory():
+                speed['peak_gb'] = round(peak, 2)
+            self.rows.append({'step': step, **losses, **run.within_class_sd(), **speed})
+            self.images, self.start = 0, time.time()
+        if step in sample_steps(self.steps):
             self.samples.append(run.snapshot())
 
     def save(self, folder):

@@ -20,6 +20,7 @@ from genmix.generators.latent.noise_texture import NPSCorrection
 from genmix.generators.latent.snapshots import Snapshots, snapshot_steps
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.run.device import DEVICE, seed_all
+from genmix.run.gpu import in_parts
 
 BATCH = 64  # images sampled at a time
 CHECKPOINT_EVERY = 100  # training steps
@@ -101,12 +102,15 @@ class Diffusion:
     def denoise(self, noise, label, guidance=None, steps=None):
         """The images that noise float (n, C, h, w) becomes under a class, uncorrected: uint8 (n, H, W)."""
         guidance = self.config['guidance'] if guidance is None else guidance
-        steps, images = steps or self.config['sampling_steps'], []
-        for part in noise.split(BATCH):
-            predict = self.base.guided(self.net, torch.full((len(part),), label, device=DEVICE), guidance)
-            latents = sample_latents(predict, self.base.sampler, part, steps)
-            images.append(self.base.decode(latents, self.config['side']))
-        return np.concatenate(images)
+        steps = steps or self.config['sampling_steps']
+
+        def images(part):
+            labels = torch.full((len(noise[part]),), label, device=DEVICE)
+            predict = self.base.guided(self.net, labels, guidance)
+            latents = sample_latents(predict, self.base.sampler, noise[part], steps)
+            return self.base.decode(latents, self.config['side'])
+
+        return np.concatenate(in_parts(images, len(noise), BATCH))
 
 
 def train_denoiser(model, loop, cohort, config, snapshots):

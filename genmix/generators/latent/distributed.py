@@ -9,11 +9,10 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from genmix import StudyError
 from genmix.data.cohort import Cohort
 from genmix.generators import known
+from genmix.run.device import DEVICE
 
 COUNT = 'GENMIX_PROCESSES'  # environment variable that marks the processes of a shared training
 
@@ -47,8 +46,8 @@ def launch(name, cohort, out_dir, config):
     (job / 'config.json').write_text(json.dumps({'generator': name, 'config': asdict(config)}))
     count = str(config.processes)
     start = ['torch.distributed.run', '--standalone', '--nproc-per-node', count, '-m', __name__, str(job)]
-    cpu = {} if torch.cuda.is_available() else {'ACCELERATE_USE_CPU': 'true'}
-    environment = os.environ | cpu | {COUNT: count}
+    cpu = {'ACCELERATE_USE_CPU': 'true'} if DEVICE.type == 'cpu' else {}
+    environment = os.environ | cpu | {COUNT: count, 'GENMIX_DEVICE': DEVICE.type}  # each has its own GPU
     done = subprocess.run([sys.executable, '-m', *start], env=environment, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines()

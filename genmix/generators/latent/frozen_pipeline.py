@@ -11,6 +11,7 @@ from genmix.generators.latent.backbones import from_hub
 from genmix.generators.latent.loss import training_schedule
 from genmix.generators.pretrained import networks, shipped
 from genmix.run.device import autocast
+from genmix.run.gpu import in_parts
 
 
 def open_pipeline(base, revision):
@@ -60,18 +61,19 @@ def image_to_image(pipeline, prompts, parents, steps, guidance, strength, seed):
     strength = max(strength, (1 + 1e-6) / steps)
     pipe = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
-    x, n = resize_uint8(parents, side_of(pipeline)), batch_size_of(pipeline)
-    parts, generator = [], torch.Generator().manual_seed(seed)
-    for i in range(0, len(x), n):
+    x, generator = resize_uint8(parents, side_of(pipeline)), torch.Generator().manual_seed(seed)
+
+    def images(part):
         with autocast():
             y = pipe(
-                prompts[i : i + n],
-                networks.to_rgb_input(x[i : i + n].copy()),
+                prompts[part],
+                networks.to_rgb_input(x[part].copy()),
                 strength,
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 output_type='pt',
                 generator=generator,
             ).images
-        parts.append(to_uint8(y * 2 - 1))
-    return np.concatenate(parts)
+        return to_uint8(y * 2 - 1)
+
+    return np.concatenate(in_parts(images, len(x), batch_size_of(pipeline), generator))

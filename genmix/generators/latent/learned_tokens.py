@@ -119,10 +119,14 @@ class ExtendedEmbedding(nn.Module):
 
 @contextmanager
 def with_learned_tokens(pipeline, new):
-    """The pipeline with the nn.Embedding `new` after its vocabulary; its tokenizer has the tokens already."""
+    """The pipeline with the nn.Embedding `new` after its vocabulary; its tokenizer has the tokens already.
+
+    `new` is moved to the device of the vocabulary, and stays there.
+    """
     encoder = pipeline.text_encoder
     known = encoder.get_input_embeddings()
-    encoder.set_input_embeddings(ExtendedEmbedding(getattr(known, 'known', known), new))
+    vocabulary = getattr(known, 'known', known)
+    encoder.set_input_embeddings(ExtendedEmbedding(vocabulary, new.to(vocabulary.weight.device)))
     try:
         yield pipeline
     finally:

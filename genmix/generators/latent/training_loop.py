@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from genmix import StudyError
 from genmix.run.device import DEVICE
 from genmix.run.files import atomic_write
+from genmix.run.gpu import peak_memory
 from genmix.run.log import log, progress
 
 WARMUP = 100  # steps of linear warm-up, a tenth of all at most
@@ -83,7 +84,11 @@ class TrainingLoop:
             if step % max(every // 5, 1) == 0 or last:
                 rate = (step - since) / (time.time() - start)
                 loss = torch.stack(losses).mean().item()
-                self.log.append({'step': step, 'loss': loss, 'lr': self._lr(), 'steps_per_second': rate})
+                row = {'step': step, 'loss': loss, 'lr': self._lr(), 'steps_per_second': rate}
+                row['images_per_second'] = rate * getattr(self.config, 'batch_size', 1)
+                if peak := peak_memory():
+                    row['peak_gb'] = peak
+                self.log.append(row)
                 losses = []
             due = step % every == 0 or last
             if due and self.is_main:

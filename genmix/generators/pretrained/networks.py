@@ -16,6 +16,7 @@ import torch.nn as nn
 from genmix.data.images import to_uint8, to_unit
 from genmix.generators.pretrained.captions import LENGTH
 from genmix.run.device import DEVICE, autocast
+from genmix.run.gpu import in_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,34 +196,42 @@ def to_rgb_input(images, channels=3):
 @torch.inference_mode()
 def encode(autoencoder, images, batch_size=64):
     """Images uint8 (n, H, W) -> latents float32 (n, C, h, w): means, scaled for the denoiser."""
-    parts = []
-    for part in torch.as_tensor(images).split(batch_size):
+    images = torch.as_tensor(images)
+
+    def latents(part):
         with autocast():
-            parts.append(autoencoder.encode(to_rgb_input(part).to(DEVICE)).latent_dist.mean.float().cpu())
+            x = to_rgb_input(images[part]).to(DEVICE)
+            return autoencoder.encode(x).latent_dist.mean.float().cpu()
+
+    parts = in_parts(latents, len(images), batch_size)
     return torch.cat(parts).clone() * autoencoder.config.scaling_factor
 
 
 @torch.inference_mode()
 def decode(autoencoder, latents, batch_size=64):
     """Latents as `encode` gives them -> images uint8 (n, H, W)."""
-    parts, scale = [], autoencoder.config.scaling_factor
-    for part in latents.split(batch_size):
+    scale = autoencoder.config.scaling_factor
+
+    def images(part):
         with autocast():
-            parts.append(to_uint8(autoencoder.decode(part.to(DEVICE) / scale).sample))
-    return np.concatenate(parts)
+            return to_uint8(autoencoder.decode(latents[part].to(DEVICE) / scale).sample)
+
+    return np.concatenate(in_parts(images, len(latents), batch_size))
 
 
 def sample_images(pipeline, prompts, steps=15, guidance=3.0, seed=0, batch_size=64):
     """One image per prompt: uint8 (n, H, W).  The same seed, prompts and batch size give the same images."""
-    parts, generator = [], torch.Generator().manual_seed(seed)
-    for i in range(0, len(prompts), batch_size):
+    generator = torch.Generator().manual_seed(seed)
+
+    def images(part):
         with autocast():
             x = pipeline(
-                list(prompts[i : i + batch_size]),
+                list(prompts[part]),
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 output_type='pt',
                 generator=generator,
             ).images
-        parts.append(to_uint8(x * 2 - 1))
-    return np.concatenate(parts)
+        return to_uint8(x * 2 - 1)
+
+    return np.concatenate(in_parts(images, len(prompts), batch_size, generator))

@@ -1,0 +1,186 @@
+"""What trains and samples, on the device of other_device.py; `python device_cases.py` prints what failed.
+
+A process of its own: torch knows one such device, and the rest of the tests must not see it.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+@case
+def mixing_is_refused():
+    """The fault of the notebook on Textual Inversion: a weight on the CPU, an index on the GPU."""
+    table, index = torch.nn.Embedding(1, 4), torch.zeros(3, dtype=torch.long, device=DEVICE)
+    for wrong in (
+        lambda: table(index),
+        lambda: table.weight[index],
+        lambda: torch.ones(3, device=DEVICE) + torch.ones(3),
+        lambda: torch.randn(3, device=DEVICE, generator=torch.Generator()),
+        lambda: torch.ones(3, device=DEVICE).numpy(),
+    ):
+        try:
+            wrong()
+        except (RuntimeError, TypeError):
+            continue
+        raise AssertionError('two devices were mixed')
+    kept = torch.arange(3.0, device=DEVICE)[torch.tensor([2, 0])] * torch.tensor(2.0)
+    assert kept.device == DEVICE and kept.cpu().tolist() == [4, 0]
+
+
+def gan(generator, **changes):
+    from conftest import blobs, config_of
+
+    small = {'batch_size': 16, 'width': 8, 'z_dim': 8, 'steps': 2} | changes
+    with tempfile.TemporaryDirectory() as folder:
+        model = generator.fit(blobs(), folder, config_of(generator, **small))
+        assert next(model.generator.parameters()).device == DEVICE
+        first = model.sample(1, 5, seed=0)
+        assert np.array_equal(first, generator.load(folder).sample(1, 5, seed=0))
+    return model
+
+
+@case
+def dcgan():
+    from genmix.generators.gan import dcgan
+
+    dcgan.R1_EVERY = 2
+    for textbook in (False, True):
+        gan(dcgan.DCGAN, textbook=textbook)
+
+
+@case
+def stylegan():
+    from genmix.generators.gan import stylegan2, stylegan2_training
+
+    stylegan2_training.R1_EVERY = stylegan2_training.PATH_EVERY = 2
+    small = {'max_channels': 16, 'w_dim': 8, 'path_length': 1.0}
+    for how in ('ada', 'diffaugment', 'none'):
+        model = gan(stylegan2.StyleGAN, augmentation=how, ada_images=20, steps=8, **small)
+    w = model.generator.mapping(torch.randn(2, 8).to(DEVICE), torch.arange(2, device=DEVICE))
+    assert model.synthesise(w).shape == (2, 32, 32)
+
+
+def latent(generator, **changes):
+    from conftest import blobs, config_of
+
+    small = {'batch_size': 4, 'sampling_steps': 2, 'snapshot_samples': 2, 'snapshots': 3, 'steps': 2}
+    config = config_of(generator, base='natural', **small | changes)
+    with tempfile.TemporaryDirectory() as folder:
+        model = generator.fit(blobs((4, 4, 4)), Path(folder), config)
+        assert np.array_equal(model.sample(1, 2, seed=0), generator.load(folder).sample(1, 2, seed=0))
+    return model
+
+
+@case
+def textual_inversion():
+    from genmix.generators.latent import textual_inversion
+
+    textual_inversion.NPS_SAMPLES = 2
+    model = latent(textual_inversion.TextualInversion, contrast_weight=1.0, num_vectors=2)
+    assert model.sample(0, 2, seed=0, strength=0.5).shape == (2, 32, 32)
+    assert model.vectors.shape[:2] == (3, 2)
+
+
+@case
+def words_of_a_notebook():
+    """Tokens that a notebook makes without a device."""
+    from conftest import blobs
+
+    from genmix.generators.latent.frozen_pipeline import open_pipeline
+    from genmix.generators.latent.learned_tokens import nearest_words, with_learned_tokens
+    from genmix.generators.latent.token_loss import InversionData
+
+    frozen = open_pipeline('natural', None)
+    frozen.tokenizer.add_tokens(['<lesion>'])
+    new = torch.nn.Embedding(1, frozen.text_encoder.config.hidden_size)
+    with with_learned_tokens(frozen, new):
+        data = InversionData(frozen, blobs((1,)), ['<lesion>'], ['a picture of a {}'], d4_augmentation=False)
+        data.loss(4, torch.Generator().manual_seed(0)).backward()
+    assert new.weight.grad.device == DEVICE
+    assert len(nearest_words(new.weight.detach().cpu(), frozen)) == 1
+
+
+@case
+def diffusion():
+    from genmix.generators.latent.diffusion import Diffusion
+
+    for changes in ({'guidance': 2.0, 'min_snr': 5.0}, {'lora_rank': 2, 'checkpointing': True}):
+        latent(Diffusion, scratch=False, **changes)
+
+
+@case
+def classifier():
+    from conftest import blobs
+    from test_arms import configured
+
+    from genmix.classifier.config import TrainingConfig
+    from genmix.classifier.training import fit_classifier, predict
+    from genmix.classifier.vgg import Classifier
+    from genmix.mixing.arms import arms_for
+    from genmix.mixing.batches import Pool
+
+    config = TrainingConfig(steps=2, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
+    batches, known = configured(mix='online')
+    for arm in ('none', 'mixup', 'genmix-toy'):
+        arm = arms_for(['toy'])[arm]
+        pool = Pool(blobs(), blobs(seed=1))
+        rule = known[arm.rule] if arm.rule else None
+        model = Classifier(3, 0.0625, 32)
+        losses = fit_classifier(model, arm, pool, config, 0, batches, rule)
+        assert np.isfinite(losses).all() and next(model.parameters()).device == DEVICE
+    assert predict(model, blobs().images, 32).shape == (45, 3)
+    assert predict(model, blobs().images, 32, of='features').shape == (45, 256)
+
+
+@case
+def reference_classifier():
+    from conftest import blobs
+
+    from genmix.audit.judge import train_reference
+
+    assert train_reference(blobs(), 2).label(blobs().images).shape == (45,)
+
+
+@case
+def features():
+    from conftest import blobs
+
+    from genmix.audit.features import load_features
+
+    assert load_features()(blobs((3, 3)).images).shape == (6, 1280)
+
+
+def main(names):
+    failed = {}
+    with OtherDevice():
+        for name in names or CASES:
+            try:
+                CASES[name]()
+                failed[name] = ''
+            except Exception:
+                failed[name] = traceback.format_exc()
+    print(json.dumps(failed))
+
+
+if __name__ == '__main__':
+    here = Path(__file__).resolve().parent
+    sys.path[:0] = [str(here.parents[1]), str(here.parent), str(here), str(here.parent / 'mixing')]
+    from other_device import OtherDevice, register
+
+    DEVICE = register()
+    os.environ['GENMIX_DEVICE'] = str(DEVICE)
+    main(sys.argv[1:])
