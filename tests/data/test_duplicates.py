@@ -103,7 +103,7 @@ def test_conflicts_name_copies_with_different_labels():
 
 @pytest.mark.skipif(not IQ.is_dir(), reason='the CT set is not here')
 def test_ct_slices():
-    cohort = folder.load(IQ)
+    cohort = folder.load(IQ)[0]
     copies = duplicates.exact_duplicates(cohort.images)
     assert len(copies) == 42 and sum(map(len, copies)) == 84 and duplicates.conflicts(cohort).empty
     clusters = duplicates.duplicate_clusters(cohort.images)
