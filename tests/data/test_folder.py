@@ -261,6 +261,11 @@ def test_names_with_a_mask_word_and_no_image_are_images(tmp_path):
     assert len(load(tmp_path)) == 6
 
 
+def test_images_of_one_name_in_two_formats_are_questioned(root):
+    put(root, 'simple cyst/a 0.jpg', picture(0) // 128 * 255)
+    assert notes_of(root)['images of one name in several formats'][:3] == [2, 7, 'look']
+
+
 def test_masks_in_the_table_are_questioned(root):
     put(root, 'simple cyst/a 0_mask.png', picture(50))
     files = [f'simple cyst/{f}.png,{k}' for k, f in enumerate(('a 0', 'a 0_mask', 'a 1'))]

@@ -20,6 +20,7 @@ PART = re.compile(
 MASK = {
     *('mask', 'masks', 'seg', 'segm', 'segmentation', 'segmentations', 'segmented', 'gt', 'groundtruth'),
     *('ground', 'truth', 'label', 'labels', 'overlay', 'overlays', 'annotation', 'annotations', 'annotated'),
+    *('masked', 'segmask', 'anno', 'annot', 'pred', 'prediction', 'predicted', 'superpixels', 'thumbnail'),
     *('contour', 'contours', 'outline', 'roi', 'rois', 'bbox', 'heatmap', 'gradcam', 'cam', 'saliency'),
 }
 PLAIN = {'image', 'images', 'img', 'imgs', 'original', 'orig', 'raw', 'folder', 'files'}
@@ -32,16 +33,18 @@ class Listing:
     rows: list = field(default_factory=list)
     companions: list = field(default_factory=list)
     others: Counter = field(default_factory=Counter)
+    twins: list = field(default_factory=list)
     outside: int = 0
 
     def notes(self):
         """Rows (check, count, of, verdict, note) for the table of checks."""
         total = len(self.rows) + len(self.companions) + self.others.total() + self.outside
         kinds = ', '.join(f'{name} {n}' for name, n in self.others.most_common(8))
-        such = f', such as "{self.companions[0]}"' if self.companions else ''
+        such, twin = (f', such as "{own[0]}"' if own else '' for own in (self.companions, self.twins))
         for check, n, verdict, note in (
             ('masks and overlays of images', len(self.companions), 'left out', f'passed over by name{such}'),
             ('files of other kinds', self.others.total(), 'look', f'not read: {kinds}' if kinds else ''),
+            ('images of one name in several formats', len(self.twins), 'look', f'copies, or masks?{twin}'),
             ('images outside the class folders', self.outside, 'look', 'not read'),
         ):
             yield check, n, total, verdict if n else 'ok', note
@@ -145,5 +148,7 @@ def _add_class(found, folder):
             'add or convert images, or remove the folder.'
         )
     found.rows += [(f'{folder.name}/{name}', folder.name) for name in files if name not in set(own)]
+    stems = Counter(name.rpartition('.')[0] for name in files)
+    found.twins += [f'{folder.name}/{name}' for name in files if stems[name.rpartition('.')[0]] > 1]
     found.companions += [f'{folder.name}/{name}' for name in own + masks]
     found.others += others
