@@ -16,6 +16,7 @@ FLAT = 2  # gray levels between the 1st and 99th percentile
 CLIPPED = 0.5  # share of pixels that are black or white
 FAR = 2.5  # times larger or smaller than the median: an outlier of pixel spacing or image size
 BOUND = 0.5  # Cramer's V between a fact of the files and the classes: a shortcut for a classifier
+FEW = 10  # patients of a class: its hold-out has about two
 ROBUST_Z = 3.5  # of log diameter, by median and MAD: Iglewicz & Hoaglin 1993
 
 
@@ -65,6 +66,11 @@ def _counts(cohort, n_read):
     yield 'patients', len(set(cohort.patients)), '', 'fact', 'the unit of every split'
     for name, count in cohort.counts.items():
         yield f'class {name}', int(count), len(cohort), 'fact', ''
+    patients = pd.Series(cohort.patients).groupby(cohort.labels).nunique()
+    least, name = int(patients.min()), cohort.class_names[patients.idxmin()]
+    note = f'{name}; the study runs from 2 per class on'
+    note += f', but with fewer than {FEW} the scores of a class mean little' if least < FEW else ''
+    yield 'patients of the smallest class', least, '', 'look' if least < FEW else 'fact', note
 
 
 def _not_verified(cohort):

@@ -49,6 +49,18 @@ def test_nothing_left_is_an_error():
         checks.examine(Cohort(np.zeros((4, 32, 32), np.uint8), [0, 1, 0, 1], list('abcd'), ('x', 'y')))
 
 
+def test_a_small_class_is_questioned():
+    cohort = Cohort(pictures(24), [0] * 12 + [1] * 9 + [0] * 3, list('abcdefghijklmnopqrstuvwx'), ('x', 'y'))
+    row = table_of(cohort)[1].loc['patients of the smallest class']
+    assert (
+        row['count'] == 9
+        and row.verdict == 'look'
+        and row.note.startswith('y; the study runs from 2 per class')
+    )
+    many = table_of(Cohort(pictures(24), [0, 1] * 12, list('abcdefghijklmnopqrstuvwx'), ('x', 'y')))[1]
+    assert many.loc['patients of the smallest class'][['count', 'verdict']].tolist() == [12, 'fact']
+
+
 def test_a_class_that_the_checks_empty_is_named():
     images = pictures(8)
     images[[1, 3, 5]] = images[[0, 2, 4]]
@@ -78,7 +90,8 @@ def test_a_clean_set_stays_as_it_is():
     again, table, flagged = table_of(cohort, [('a note', 1, 2, 'look', 'of the reader')])
     assert again.content_hash == cohort.content_hash
     assert table.verdict['a note'] == 'look' and table.verdict['classes'] == 'not verified'
-    counted = table[table.verdict != 'fact'].drop(index=['a note', 'images of patients with several classes'])
+    asked = ['a note', 'images of patients with several classes', 'patients of the smallest class']
+    counted = table[table.verdict != 'fact'].drop(index=asked)
     assert set(counted['count']) == {0, ''} and set(counted.verdict) == {'ok', 'not verified'}
 
 
