@@ -61,16 +61,16 @@ def examine(cohort, notes=()):
 
 
 def _counts(cohort, n_read):
-    """Rows that only state facts."""
+    """Rows that state facts, and whether a class is too small to say much."""
     yield 'images', len(cohort), n_read, 'fact', 'used, of those read'
     yield 'patients', len(set(cohort.patients)), '', 'fact', 'the unit of every split'
     for name, count in cohort.counts.items():
         yield f'class {name}', int(count), len(cohort), 'fact', ''
     patients = pd.Series(cohort.patients).groupby(cohort.labels).nunique()
     least, name = int(patients.min()), cohort.class_names[patients.idxmin()]
-    note = f'{name}; the study runs from 2 per class on'
-    note += f', but with fewer than {FEW} the scores of a class mean little' if least < FEW else ''
-    yield 'patients of the smallest class', least, '', 'look' if least < FEW else 'fact', note
+    if least < FEW:
+        note = f'{name}; the study runs from 2 on, but below {FEW} the scores of a class mean little'
+        yield 'patients of the smallest class', least, '', 'look', note
 
 
 def _not_verified(cohort):

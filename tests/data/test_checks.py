@@ -52,13 +52,9 @@ def test_nothing_left_is_an_error():
 def test_a_small_class_is_questioned():
     cohort = Cohort(pictures(24), [0] * 12 + [1] * 9 + [0] * 3, list('abcdefghijklmnopqrstuvwx'), ('x', 'y'))
     row = table_of(cohort)[1].loc['patients of the smallest class']
-    assert (
-        row['count'] == 9
-        and row.verdict == 'look'
-        and row.note.startswith('y; the study runs from 2 per class')
-    )
+    assert row['count'] == 9 and row.verdict == 'look' and row.note.startswith('y; the study runs from 2 on')
     many = table_of(Cohort(pictures(24), [0, 1] * 12, list('abcdefghijklmnopqrstuvwx'), ('x', 'y')))[1]
-    assert many.loc['patients of the smallest class'][['count', 'verdict']].tolist() == [12, 'fact']
+    assert 'patients of the smallest class' not in many.index
 
 
 def test_a_class_that_the_checks_empty_is_named():
