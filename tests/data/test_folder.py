@@ -188,6 +188,13 @@ def save_deep(path, pixels):
     path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(chunks))
 
 
+def test_16_bit_colour_that_cannot_be_read_is_refused(root):
+    sitk = pytest.importorskip('SimpleITK')
+    deep = np.stack([picture(0).astype(np.uint16) * 16] * 3, -1)
+    sitk.WriteImage(sitk.GetImageFromArray(deep, isVector=True), str(root / 'simple cyst/deep.tif'))
+    refused(root, '"simple cyst/deep.tif" has 16 bits in several channels: save it as 16-bit gray')
+
+
 def test_one_channel_of_16_bit_colour(tmp_path):
     for k in range(4):
         red, blue = picture(k).astype(np.uint16) * 200, picture(10 + k).astype(np.uint16) * 200
@@ -530,10 +537,22 @@ def test_huge_images(root, monkeypatch):
     refused(root, 'has more pixels than can be read safely: reduce it')
 
 
-def test_stack_of_pages(root):
+@pytest.mark.parametrize('ending', ['tif', 'png', 'webp'])
+def test_stack_of_pages(root, ending):
     pages = [Image.fromarray(picture(k)) for k in range(3)]
-    pages[0].save(root / 'simple cyst/stack.tif', save_all=True, append_images=pages[1:])
-    refused(root, '"simple cyst/stack.tif" holds 3 pages')
+    pages[0].save(root / f'simple cyst/stack.{ending}', save_all=True, append_images=pages[1:])
+    refused(root, f'"simple cyst/stack.{ending}" holds 3 pages')
+
+
+def test_a_photograph_of_a_phone_is_one_picture(root):
+    pages = [Image.fromarray(picture(k)).convert('RGB') for k in range(2)]
+    path = root / 'simple cyst/phone.jpg'
+    pages[0].save(path, format='MPO', save_all=True, append_images=pages[1:], quality=98)
+    cohort = load(root)
+    assert (
+        np.abs(cohort.images[-1].astype(int) - picture(0)).max() <= 4
+        and cohort.extra.format.iloc[-1] == 'MPO'
+    )
 
 
 def test_pixels_that_are_not_numbers(root):
