@@ -247,7 +247,14 @@ def test_formats_that_browsers_and_windows_save(tmp_path):
     'mask',
     [
         *('{}_mask.png', '{}_mask_1.png', '{}-seg.png', '{}_GT.bmp', '{} overlay.jpg', '{}.segmentation.png'),
-        *('{}Mask.png', 'mask_{}.png', '{}_ground_truth.png', 'masks/{}.png', 'Ground Truth/{}.png'),
+        *(
+            '{}Mask.png',
+            'mask_{}.png',
+            '{}_ground_truth.png',
+            'masks/{}.png',
+            'Ground Truth/{}.png',
+            'mask{}.png',
+        ),
     ],
 )
 def test_masks_of_images_are_no_lesions(tmp_path, mask):

@@ -106,7 +106,7 @@ def _without_mask(words):
 
 def _words(name):
     """Lower-case words of a name: "benign (1)Mask" -> benign, 1, mask."""
-    return re.findall(r'[^\W_]+', re.sub(r'(?<=[a-z0-9])(?=[A-Z])', ' ', name).lower())
+    return re.findall(r'\d+|[^\W\d_]+', re.sub(r'(?<=[a-z0-9])(?=[A-Z])', ' ', name).lower())
 
 
 def _check_names(root, folders):
