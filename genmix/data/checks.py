@@ -40,8 +40,8 @@ def examine(cohort, notes=()):
     counted and left to the reader.
 
     notes    rows (check, count, of, verdict, note) that the reader of the files adds
-    table    DataFrame check, count, of, verdict, note;  verdict is ok | look | fixed | left out | not verified
-             | fact
+    table    DataFrame check, count, of, verdict, note
+             verdict is ok | look | fixed | left out | not verified | fact
     flagged  DataFrame id, patient, class, check: one row per image and reason
 
     Raises StudyError when no image is left, or fewer than two patients of a class that had more.
