@@ -247,14 +247,7 @@ def test_formats_that_browsers_and_windows_save(tmp_path):
     'mask',
     [
         *('{}_mask.png', '{}_mask_1.png', '{}-seg.png', '{}_GT.bmp', '{} overlay.jpg', '{}.segmentation.png'),
-        *(
-            '{}Mask.png',
-            'mask_{}.png',
-            '{}_ground_truth.png',
-            'masks/{}.png',
-            'Ground Truth/{}.png',
-            'mask{}.png',
-        ),
+        *('{}Mask.png', 'mask_{}.png', '{}_ground_truth.png', 'masks/{}.png', 'Ground Truth/{}.png'),
     ],
 )
 def test_masks_of_images_are_no_lesions(tmp_path, mask):
@@ -266,6 +259,14 @@ def test_masks_of_images_are_no_lesions(tmp_path, mask):
     rows = {check: row for check, *row in notes}
     assert len(cohort) == 6 and rows['masks and overlays of images'][:3] == [6, 12, 'left out']
     assert 'such as "benign/' in rows['masks and overlays of images'][3]
+
+
+def test_numbered_images_and_masks(tmp_path):
+    for k in range(3):
+        for name, seed in (('a', k), ('b', 10 + k)):
+            put(tmp_path, f'{name}/img{k}.jpg', picture(seed))
+            put(tmp_path, f'{name}/mask{k}.png', picture(0) // 128 * 255)
+    assert load(tmp_path).ids.tolist() == [f'{c}/img{k}.jpg' for c in 'ab' for k in range(3)]
 
 
 def test_names_with_a_mask_word_and_no_image_are_images(tmp_path):
