@@ -53,8 +53,8 @@ def load(data_dir, image_size=64, csv='', channel='gray', skip_faulty=False):
         )
     rows, notes = _from_table(root, table) if table else _from_folders(root)
     _check_names(rows, f'"{table.name}"' if table else f'"{root.name}"')
-    rows, found, faulty = _read_all(root, rows, image_size, channel, skip_faulty)
     names = _class_names(root, rows)
+    rows, found, faulty = _read_all(root, rows, image_size, channel, skip_faulty)
     images = pictures.to_common_range([p.pixels for p in found])
     patients, known = rows.patient, f'{rows.patient.nunique()} patients'
     if not patients.any():
@@ -62,8 +62,8 @@ def load(data_dir, image_size=64, csv='', channel='gray', skip_faulty=False):
         known = f'patients unknown: {clusters} near-duplicate clusters kept together'
     facts = pd.DataFrame([p[1:] for p in found], columns=pictures.Picture._fields[1:])
     source = f'{root.resolve().name}, {len(rows)} images ({known})'
-    extra = pd.concat([rows.file, facts], axis=1)
-    cohort = Cohort(images, rows.label.map(names.index), patients, names, source, rows.file, extra)
+    about = source, rows.file, pd.concat([rows.file, facts], axis=1)
+    cohort = Cohort(images, rows.label.map(names.index), patients, names, *about)
     return cohort, [*notes, *_notes(rows, facts, faulty)]
 
 
