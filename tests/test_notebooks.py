@@ -2,11 +2,10 @@
 
 import json
 import re
-import subprocess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, make, python_m
+from conftest import make, python_m
 
 from genmix.generators import PAPER
 from genmix.run import notebooks
@@ -240,26 +239,3 @@ def test_one_prediction_file_changes_table_and_prose_alike(finished):
 
     assert gain(parts_now) > gain(parts) + 0.05
     assert f'{100 * gain(parts_now):+.1f} points' in sentence_now
-
-
-def test_committed_notebooks_are_clean():
-    """Outputs are published ones, of the code as it is now."""
-    for nb in notebooks.notebooks(appendices=True):
-        cells = nb.content['cells']
-        assert len(nb.parameters) and cells[0]['cell_type'] == 'markdown'
-        if any(c.get('outputs') or c.get('execution_count') for c in cells):
-            published = nb.content['metadata'].get('genmix', {}).get('published')
-            assert published, f'{nb.name} holds outputs that were not published: clear them, or make publish'
-            assert published == publish.stamp(nb.content), (
-                f'the code of {nb.name} is newer than its outputs: make all, then make publish'
-            )
-        assert nb.path.stat().st_size < publish.LIMIT
-        plain = [c for c in cells if 'parameters' not in c['metadata'].get('tags', [])]
-        for source in (''.join(c['source']) for c in plain if c['cell_type'] == 'code'):
-            assert len(source.splitlines()) <= 14, (nb.name, source)
-
-
-def test_help_lists_what_there_is():
-    done = subprocess.run(['make', '--no-print-directory'], cwd=ROOT, capture_output=True, text=True)
-    assert all(f'make {word}' in done.stdout for word in ('all', 'test', 'env', 'lab'))
-    assert 'SET=' in done.stdout

@@ -17,6 +17,7 @@ import yaml
 from genmix import StudyError
 from genmix.appendix import sweep_summary
 from genmix.data.cohort import read_rows
+from genmix.generators import PAPER
 from genmix.results import claims, contrasts, metrics, selection_error, tables
 from genmix.results.measured import KEPT, long_run, measured, sweep_results
 from genmix.run.files import atomic_write
@@ -115,7 +116,7 @@ def results_block(long):
     """The primary contrast, that of each generator, and which claims and controls hold, from the long run."""
     primary = long['contrasts']
     last = primary[primary.test_set == primary.test_set.iloc[-1]]
-    mean, n_generators = last.iloc[0], last.a.iloc[0].count('genmix-')
+    mean, n_generators = last.iloc[0], len(set(long['arms'].generator) & set(PAPER))
     controls = claims.verdicts(long['claims'].query('of == "control"'))
     return '\n\n'.join(
         [

@@ -19,7 +19,7 @@ ARMS = arms_for(['toy', 'oracle'])
 
 
 @pytest.fixture
-def trained(ready):  # noqa: F811
+def trained(ready):
     run_all(ready, some('classical', 'toy', 'genmix-toy'), workers=1)
     return ready
 

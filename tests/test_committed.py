@@ -1,0 +1,36 @@
+"""What is committed: notebooks with published outputs only, and a Makefile that explains itself."""
+
+from conftest import ROOT, make
+
+from genmix.run import notebooks
+from tools import publish
+
+
+def idea_of(source):
+    """Lines of a cell; none for a cell of imports alone, of which no notebook needs more than 24."""
+    lines = source.splitlines()
+    only = all(line.startswith(('import ', 'from ', '    ', ')')) or not line for line in lines)
+    return [] if only and len(lines) <= 24 else lines
+
+
+def test_committed_notebooks_are_clean():
+    """Outputs are published ones, of the code as it is now."""
+    for nb in notebooks.notebooks(appendices=True):
+        cells = nb.content['cells']
+        assert len(nb.parameters) and cells[0]['cell_type'] == 'markdown'
+        if any(c.get('outputs') or c.get('execution_count') for c in cells):
+            published = nb.content['metadata'].get('genmix', {}).get('published')
+            assert published, f'{nb.name} holds outputs that were not published: clear them, or make publish'
+            assert published == publish.stamp(nb.content), (
+                f'the code of {nb.name} is newer than its outputs: make all, then make publish'
+            )
+        assert nb.path.stat().st_size < publish.LIMIT
+        plain = [c for c in cells if 'parameters' not in c['metadata'].get('tags', [])]
+        for source in (''.join(c['source']) for c in plain if c['cell_type'] == 'code'):
+            assert len(idea_of(source)) <= 14, (nb.name, source)
+
+
+def test_help_lists_what_there_is():
+    done = make(ROOT)
+    assert all(f'make {word}' in done.stdout for word in ('all', 'test', 'env', 'lab'))
+    assert 'SET=' in done.stdout
