@@ -16,6 +16,7 @@ import yaml
 
 from genmix import StudyError
 from genmix.appendix import sweep_summary
+from genmix.data.cohort import read_rows
 from genmix.generators import PAPER
 from genmix.results import claims, contrasts, metrics, selection_error, tables
 from genmix.results.measured import KEPT, long_run, measured, sweep_results
@@ -59,8 +60,8 @@ def keep_real(run, name):
     about = {
         'asked': ' '.join(f'{key}={value}' for key, value in asked.items()),
         'caption': (results / 'table.md').read_text().strip().splitlines()[-1],
-        'declared': declared(pd.read_csv(results / 'contrasts.csv'), 'holdout'),
-        'sets': nearness(pd.read_csv(card)) if card.exists() else '',
+        'declared': declared(read_rows(results / 'contrasts.csv'), 'holdout'),
+        'sets': nearness(read_rows(card)) if card.exists() else '',
     }
     texts = {'csv': (results / 'arms.csv').read_text(), 'json': json.dumps(about, indent=1)}
     for suffix, text in texts.items():
@@ -150,7 +151,7 @@ def real_block(folder):
     """Balanced accuracy of each arm on each set of real images, and how each run was asked for."""
     scores, said = {}, []
     for path in sorted(folder.glob('*.csv')):
-        scores[path.stem] = pd.read_csv(path).query('test_set == "holdout"')
+        scores[path.stem] = read_rows(path).query('test_set == "holdout"')
         about = json.loads(path.with_suffix('.json').read_text())
         found = about['declared'][0].upper() + about['declared'][1:]
         sentences = '. '.join(filter(None, (found, about['sets'], about['caption'])))

@@ -13,11 +13,10 @@ import math
 import re
 import sys
 
-import pandas as pd
 import yaml
 
 from genmix import StudyError
-from genmix.data.cohort import Cohort
+from genmix.data.cohort import Cohort, read_rows
 from genmix.data.splits import select
 from genmix.results.metrics import PRIMARY
 from genmix.run.log import log
@@ -62,13 +61,13 @@ def numbers(study):
     exact = cohort_numbers(study)
     results, audit = study.need('results', '09_results'), study.need('audit', '06_generator_audit')
     arms, contrasts, metrics = (
-        pd.read_csv(results / f'{name}.csv') for name in ('arms', 'contrasts', 'metrics')
+        read_rows(results / f'{name}.csv') for name in ('arms', 'contrasts', 'metrics')
     )
     exact['classifiers'] = {f'{name}s': int(metrics[name].nunique()) for name in ('arm', 'seed', 'fold')}
     if study.key('population'):
         exact['population'] = counted(Cohort.load(study.folder / 'population'))
     scores = arms[(arms.metric == PRIMARY) & (arms.label == 'all')]
-    card = pd.read_csv(audit / 'generator_card.csv')
+    card = read_rows(audit / 'generator_card.csv')
     card = card[(card.label == 'all') & card.metric.isin(TOLERANCE)]
     return {
         'exact': exact,
@@ -87,7 +86,7 @@ def numbers(study):
 def cohort_numbers(study):
     """Counts of the cohort and of its splits."""
     cohort = Cohort.load(study.need('cohort', '01_data'))
-    splits = pd.read_csv(study.folder / 'cohort' / 'splits.csv', dtype={'id': str, 'patient': str})
+    splits = read_rows(study.folder / 'cohort' / 'splits.csv')
     folds = [name for name in splits if name.startswith('fold')]
     return {
         'cohort': {'lesions': counted(cohort), 'patients': len(set(cohort.patients))},

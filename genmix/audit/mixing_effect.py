@@ -11,7 +11,7 @@ from genmix.audit.features import load_features
 from genmix.audit.fidelity import BETTER, distances, kernel, pairwise, subset
 from genmix.audit.heldout import mixing_effect_lesions
 from genmix.audit.intervals import jackknife, jackknife_groups, mean_over_classes
-from genmix.data.cohort import Cohort
+from genmix.data.cohort import Cohort, read_rows
 from genmix.data.sampling import first_per_class
 from genmix.run.log import log
 from genmix.run.parallel import processes_for
@@ -82,7 +82,7 @@ def cached_mixing_effects(study, train, dataset, synthetic, mixtures):
 
     inputs = [real.content_hash, *(c.content_hash for steps in sets.values() for c in steps.values())]
     folder = study.stage('audit/mixing', build, {'per_class': PER_CLASS}, inputs)
-    return pd.read_csv(folder / 'gains.csv')
+    return read_rows(folder / 'gains.csv')
 
 
 def _with_features(cohort):

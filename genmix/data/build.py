@@ -14,14 +14,16 @@ from genmix.run.limits import check
 from genmix.run.provenance import code_key, key_of
 
 FILES = ('data_dir', 'labels_csv')
+PICTURES = ('channel', 'skip_faulty')
 PATCHES = ('window', 'fov_times', 'margin_mm', 'slices_per_lesion', 'smallest_mm')
+MEDMNIST = ('medmnist_flag', 'medmnist_size', 'download')
 # The module that reads each kind of set, and the parameters that it takes.  By name, so that a run neither
 # loads the readers of other sets nor depends on their code.
 READERS = {
     'phantom': ('genmix.data.phantom.plan', ('lesions', 'patients')),
-    'folder': ('genmix.data.readers.folder', FILES),
+    'folder': ('genmix.data.readers.folder', (*FILES, *PICTURES)),
     'ct': ('genmix.data.readers.ct.dataset', (*FILES, *PATCHES, 'classes')),
-    'medmnist': ('genmix.data.readers.medmnist', ('data_dir', 'medmnist_flag', 'medmnist_size', 'download')),
+    'medmnist': ('genmix.data.readers.medmnist', ('data_dir', 'channel', *MEDMNIST)),
 }
 HOLDS = {'folder': 'one sub-folder of images per class', 'ct': 'lesions.csv and the volumes'}
 
@@ -85,7 +87,7 @@ def _places(study, data_dir='', labels_csv='', **_):
 
 
 def _medmnist(reading):
-    return {name.removeprefix('medmnist_'): value for name, value in reading.items() if name != 'data_dir'}
+    return {name.removeprefix('medmnist_'): reading[name] for name in MEDMNIST if name in reading}
 
 
 def _read(study, reader, config, reading):
@@ -94,9 +96,10 @@ def _read(study, reader, config, reading):
     if config.dataset == 'phantom':
         return reader.draw('cohort', reading['lesions'], reading['patients'], size, config.seed), []
     if config.dataset == 'folder':
-        return reader.load(data_dir, size, table), []
+        return reader.load(data_dir, size, table, **{k: reading[k] for k in PICTURES if k in reading})
     if config.dataset == 'medmnist':
-        return reader.load(data_dir, size, **_medmnist(reading))
+        channel = reading.get('channel', 'gray')
+        return reader.load(data_dir, size, **_medmnist(reading), channel=channel)
     patches = reader.patches.PatchConfig(image_size=size, **{name: reading[name] for name in PATCHES})
     return reader.load(data_dir, patches, table, reading['classes'], cache=study.path('.volumes'))
 

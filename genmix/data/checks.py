@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.stats.contingency import association
 
 from genmix import StudyError
 from genmix.data import duplicates
@@ -14,6 +15,8 @@ from genmix.data import duplicates
 FLAT = 2  # gray levels between the 1st and 99th percentile
 CLIPPED = 0.5  # share of pixels that are black or white
 FAR = 2.5  # times larger or smaller than the median: an outlier of pixel spacing or image size
+BOUND = 0.5  # Cramer's V between a fact of the files and the classes: a shortcut for a classifier
+FEW = 10  # patients of a class: its hold-out has about two
 ROBUST_Z = 3.5  # of log diameter, by median and MAD: Iglewicz & Hoaglin 1993
 
 
@@ -37,17 +40,20 @@ def examine(cohort, notes=()):
     counted and left to the reader.
 
     notes    rows (check, count, of, verdict, note) that the reader of the files adds
-    table    DataFrame check, count, of, verdict, note;  verdict is ok | look | fixed | not verified | fact
+    table    DataFrame check, count, of, verdict, note
+             verdict is ok | look | fixed | left out | not verified | fact
     flagged  DataFrame id, patient, class, check: one row per image and reason
 
-    Raises StudyError when no image is left.
+    Raises StudyError when no image is left, or fewer than two patients of a class that had more.
     """
     everyone, findings = cohort, Findings()
     cohort = _without_conflicts(cohort, findings)
     cohort = _near_duplicates(cohort, findings)
     _patients(cohort, findings)
+    _check_classes_left(everyone, cohort)
     _pixels(cohort, findings)
     _scales(cohort, findings)
+    _shortcuts(cohort, findings)
     rows = [*_counts(cohort, len(everyone)), *findings.rows, *notes, *_not_verified(cohort)]
     table = pd.DataFrame(rows, columns=['check', 'count', 'of', 'verdict', 'note'])
     who = everyone.manifest[['id', 'patient', 'class']]
@@ -56,11 +62,16 @@ def examine(cohort, notes=()):
 
 
 def _counts(cohort, n_read):
-    """Rows that only state facts."""
+    """Rows that state facts, and whether a class is too small to say much."""
     yield 'images', len(cohort), n_read, 'fact', 'used, of those read'
     yield 'patients', len(set(cohort.patients)), '', 'fact', 'the unit of every split'
     for name, count in cohort.counts.items():
         yield f'class {name}', int(count), len(cohort), 'fact', ''
+    patients = pd.Series(cohort.patients).groupby(cohort.labels).nunique()
+    least, name = int(patients.min()), cohort.class_names[patients.idxmin()]
+    if least < FEW:
+        note = f'{name}; the study runs from 2 on, but below {FEW} the scores of a class mean little'
+        yield 'patients of the smallest class', least, '', 'look', note
 
 
 def _not_verified(cohort):
@@ -107,15 +118,18 @@ def _without_conflicts(cohort, findings):
 def _near_duplicates(cohort, findings):
     """Clusters of near-duplicates, counted; patients who share the same picture joined."""
     n, unknown, many = len(cohort), _patients_unknown(cohort), len(cohort) > duplicates.MANY
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of chains that were cut: the table has the sizes of clusters
-        near = None if many else duplicates.NEAR if unknown else duplicates.SAME
-        clusters = duplicates.duplicate_clusters(cohort.images, near=near)
+    person = pd.factorize(cohort.patients)[0]
+    if unknown:  # the reader has searched: its clusters are the patients
+        clusters = person
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of chains that were cut: the table has the sizes of clusters
+            near = None if many else duplicates.SAME
+            clusters = duplicates.duplicate_clusters(cohort.images, near=near)
     if not many:
         _count_clusters(cohort, clusters, unknown, findings)
     if unknown:
         return cohort
-    person = pd.factorize(cohort.patients)[0]
     links = coo_array((np.ones(n), (person, clusters)), shape=(n, n))
     person = connected_components(links @ links.T, directed=False)[1][person]
     groups = pd.Series(cohort.patients).groupby(person)
@@ -137,6 +151,20 @@ def _count_clusters(cohort, clusters, unknown, findings):
     mixed = pd.Series(cohort.labels).groupby(clusters).transform('nunique').to_numpy() > 1
     note = 'near copies that disagree: look at them'
     findings.add('images in clusters of several classes', cohort.ids[mixed], len(cohort), 'look', note)
+
+
+def _check_classes_left(before, after):
+    """StudyError for a class that the checks left with fewer than the two patients that a split needs."""
+    for k, name in enumerate(before.class_names):
+        own = [c.patients[c.labels == k] for c in (before, after)]
+        had, has = (len(set(patients)) for patients in own)
+        if has < 2 <= had:
+            gone = len(own[0]) - len(own[1])
+            raise StudyError(
+                f'Class "{name}" has {has} of its {had} patients left after the checks: {gone} of its images '
+                'have the same pixels as images of other classes, and patients who share a picture are one; '
+                'remove the copies, or drop the class.'
+            )
 
 
 def _patients(cohort, findings):
@@ -186,3 +214,21 @@ def _scales(cohort, findings):
             span = f'{value.min():g} to {value.max():g}, median {np.median(value):g} {unit}'
             note = f'{column} {span}; flagged beyond a factor of {FAR}'
             findings.add(f'{what} outliers', outliers, len(cohort), 'look', note)
+
+
+def _shortcuts(cohort, findings):
+    """Facts of the files that may tell a class without its lesion, such as gray levels of another depth."""
+    for column, what, note in (
+        ('bits', 'bits per pixel', 'deeper images are stretched to one range and others are not'),
+        ('format', 'file format', 'compression leaves traces'),
+        ('colour', 'colour', 'gray images and colour images made gray look different'),
+    ):
+        if column not in cohort.extra:
+            continue
+        value, kind = cohort.extra[column].astype(str).to_numpy(), cohort.manifest['class']
+        counts = pd.crosstab(value, kind)
+        bound = len(counts) > 1 and association(counts, 'cramer') > BOUND
+        rare = cohort.ids[value != counts.sum(axis=1).idxmax()] if bound else []
+        names = [f'{v}: {", ".join(f"{n} {c}" for c, n in row.items() if n)}' for v, row in counts.iterrows()]
+        note = f'{note}; {"; ".join(names)}' if bound else ''
+        findings.add(f'images whose {what} goes with a class', rare, len(cohort), 'look', note)

@@ -12,11 +12,14 @@ import pandas as pd
 from genmix import StudyError
 
 
-def read_rows(path: Path | str) -> pd.DataFrame:
-    """A CSV file of lesions; the columns id and patient stay text, also where it reads 007 or NA."""
+def read_rows(path: Path | str, **options) -> pd.DataFrame:
+    """A CSV file of lesions or results; names stay what they are, also where they read 007, NA or None.
+
+    The columns id and patient are text, and in the others only an empty field is missing.  options: of pandas
+    """
     others = pd.read_csv(path, nrows=0).columns.difference(['id', 'patient'])
     missing = {'keep_default_na': False, 'na_values': dict.fromkeys(others, '')}
-    return pd.read_csv(path, dtype={'id': str, 'patient': str}, **missing)
+    return pd.read_csv(path, dtype={'id': str, 'patient': str}, **missing, **options)
 
 
 @dataclass(frozen=True)

@@ -66,12 +66,12 @@ def conflicts(cohort, column='class'):
     return table.loc[disagree, columns].sort_values('copies', kind='stable', ignore_index=True)
 
 
-def as_patients(images, limit=None):
+def as_patients(images):
     """(names, count): a patient for each cluster of near-duplicates, 'cluster-0001' ..., where none is known.
 
-    limit  number of images above which only exact copies are joined
+    Above MANY images only exact copies are joined.
     """
-    clusters = duplicate_clusters(images, near=NEAR if limit is None or len(images) <= limit else None)
+    clusters = duplicate_clusters(images, near=NEAR if len(images) <= MANY else None)
     return np.array([f'cluster-{k + 1:04d}' for k in clusters]), int(clusters.max()) + 1
 
 

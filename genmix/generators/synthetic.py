@@ -128,9 +128,10 @@ def within_class_sd(images, labels, cells=16):
     """Mean standard deviation within a class, in gray levels, of images averaged down to `cells` x `cells`.
 
     A measure of collapse: noise averages out, so only lesions that differ in place, size, shape or
-    brightness count; one repeated image gives 0.  images uint8 (n, H, W) with H a multiple of `cells`,
-    labels (n,).  Returns {class number: float}.
+    brightness count; one repeated image gives 0, a single one NaN.  images uint8 (n, H, W) with H a multiple
+    of `cells`, labels (n,).  Returns {class number: float64}.
     """
     n, side = len(images), images.shape[1] // cells
     coarse = images.reshape(n, cells, side, cells, side).mean((2, 4), dtype=np.float64)
-    return {int(k): float(coarse[labels == k].std(0).mean()) for k in np.unique(labels)}
+    groups = {int(k): coarse[labels == k] for k in np.unique(labels)}
+    return {k: x.std(0).mean() if len(x) > 1 else np.float64('nan') for k, x in groups.items()}

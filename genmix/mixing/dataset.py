@@ -88,7 +88,7 @@ def load_set(study: Study, train: Cohort, synthetic: Cohort, fold=0) -> GenMixSe
             f'RUN={study.run}`.'
         )
     text: Any = {'real': str, 'synthetic': str}
-    table = pd.read_csv(at / 'manifest.csv', dtype=text, float_precision='round_trip')
+    table = pd.read_csv(at / 'manifest.csv', dtype=text, keep_default_na=False, float_precision='round_trip')
     a, b = (
         pd.Series(np.arange(len(c)), index=c.ids)[wanted].to_numpy()
         for c, wanted in ((train, table.real), (synthetic, table.synthetic))

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from genmix.data.cohort import read_rows
 from genmix.results import claims
 from genmix.run.study import home
 
@@ -16,7 +17,7 @@ def measured():
 def read_table(study, path):
     """A table of this run (DataFrame), None where the run has none."""
     path = study.folder / path
-    return pd.read_csv(path) if path.exists() else None
+    return read_rows(path) if path.exists() else None
 
 
 def long_run(dataset='phantom'):
@@ -24,7 +25,7 @@ def long_run(dataset='phantom'):
     folder = measured() / 'study'
     if dataset != 'phantom' or not (folder / 'metrics.csv').exists():
         return None
-    return {name: pd.read_csv(folder / f'{name}.csv') for name in KEPT}
+    return {name: read_rows(folder / f'{name}.csv') for name in KEPT}
 
 
 def sweep_results():

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from genmix import StudyError
+from genmix.data.cohort import read_rows
 from genmix.mixing.arms import Arm
 from genmix.results import calibration
 
@@ -42,7 +43,7 @@ def read_predictions(folder: Path, arms: Container[str] | None = None) -> pd.Dat
     for path in sorted(folder.glob('*.csv.gz')):
         about = _read_about(path)
         if arms is None or about['arm'] in arms:
-            table = pd.read_csv(path, dtype={'id': str, 'patient': str}, float_precision='round_trip')
+            table = read_rows(path, float_precision='round_trip')
             p = probabilities(table, class_names(table))
             if not (np.isfinite(p).all() and np.allclose(p.sum(1), 1, atol=1e-3)):
                 raise StudyError(

@@ -11,11 +11,20 @@ from pathlib import Path
 
 def files_hash(root):
     """16 hex digits that change when the file `root`, or a file below the folder, is added, removed or
-    edited; contents are not read.
+    edited, also behind links; contents are not read.
     """
-    files = [root] if root.is_file() else [p for p in root.rglob('*') if p.is_file()]
+    files = [root] if root.is_file() else [p for p in _below(root) if p.is_file()]
     rows = sorted((p.relative_to(root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in files)
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+
+def _below(root):
+    """Paths of what is below the folder `root`, links followed, none of them in a circle."""
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = [f for f in folders if os.path.realpath(os.path.join(folder, f)) not in seen]
+        yield from (Path(folder, f) for f in files)
 
 
 def process_exists(process):

@@ -51,6 +51,7 @@ POSITIVE, NOT_NEGATIVE = {'above': 0}, {'at_least': 0}
 # What no config owns: parameters of the notebooks themselves.
 SHARED = {
     'dataset': {'choices': ('phantom', 'folder', 'ct', 'medmnist')},
+    'channel': {'choices': ('gray', 'red', 'green', 'blue')},
     'features': {'choices': ('efficientnet_lite0', 'inception')},
     'medmnist_size': {'choices': (28, 64, 128, 224)},
     'image_size': {'choices': (32, 64, 128, 256)},  # generators upsample from 4 pixels

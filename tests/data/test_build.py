@@ -71,6 +71,40 @@ def test_a_folder_that_changes_is_read_again(study, tmp_path):
         assert third.patients[0].startswith(patient)
 
 
+def test_a_change_behind_a_link_is_seen(study, tmp_path):
+    from PIL import Image
+
+    rng, real, root = np.random.default_rng(0), tmp_path / 'real', tmp_path / 'links'
+    root.mkdir()
+    for name in ('a', 'b'):
+        (real / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (40, 40)).astype(np.uint8)).save(real / name / f'{i}.png')
+        (root / name).symlink_to(real / name)
+    (real / 'a' / '.circle').symlink_to(real)
+    first, _ = build.make_cohort(study, config(dataset='folder'), data_dir=str(root))
+    (real / 'a' / '0.png').unlink()
+    second, _ = build.make_cohort(study, config(dataset='folder'), data_dir=str(root))
+    assert (len(first), len(second)) == (12, 11)
+
+
+def test_options_reach_the_reader_of_folders(study, tmp_path):
+    from PIL import Image
+
+    rng, root = np.random.default_rng(0), tmp_path / 'set'
+    for name in ('a', 'b'):
+        (root / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (40, 40, 3)).astype(np.uint8)).save(root / name / f'{i}.png')
+    (root / 'a' / 'broken.png').write_text('no image')
+    options = {'data_dir': str(root), 'channel': 'blue', 'skip_faulty': True}
+    cohort, _ = build.make_cohort(study, config(dataset='folder', image_size=64), **options)
+    blue = np.asarray(Image.open(root / 'a' / '0.png').resize((64, 64), Image.BILINEAR))[..., 2]
+    assert len(cohort) == 12 and np.array_equal(cohort.images[0], blue)
+    found = build.check_tables(study)[0].set_index('check')
+    assert found.verdict[['faulty images', 'colour images turned to gray']].tolist() == ['left out', 'look']
+
+
 @pytest.mark.parametrize(
     'given, word',
     [
@@ -98,14 +132,14 @@ def test_patients_called_na_stay_apart(study, tmp_path):
 
     rng, root = np.random.default_rng(0), tmp_path / 'set'
     rows = []
-    for i, patient in enumerate(['NA', 'null', 'None', '007', 'nan', '7'] * 2):
+    for i, patient in enumerate(['NA', 'null', 'None', '007', 'nan', '8'] * 2):
         file = f'{i}.png'
         root.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 40)).astype(np.uint8)).save(root / file)
         rows.append(f'{file},{patient},{"ab"[i % 2]}\n')
     (root / 'labels.csv').write_text('file,patient,label\n' + ''.join(rows))
     cohort, splits = build.make_cohort(study, config(dataset='folder'), data_dir=str(root))
-    assert set(cohort.patients) == {'NA', 'null', 'None', '007', 'nan', '7'} == set(splits.patient)
+    assert set(cohort.patients) == {'NA', 'null', 'None', '007', 'nan', '8'} == set(splits.patient)
 
 
 def test_a_phantom_run_loads_no_other_reader_and_no_torch():

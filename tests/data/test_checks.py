@@ -49,12 +49,45 @@ def test_nothing_left_is_an_error():
         checks.examine(Cohort(np.zeros((4, 32, 32), np.uint8), [0, 1, 0, 1], list('abcd'), ('x', 'y')))
 
 
+def test_a_small_class_is_questioned():
+    cohort = Cohort(pictures(24), [0] * 12 + [1] * 9 + [0] * 3, list('abcdefghijklmnopqrstuvwx'), ('x', 'y'))
+    row = table_of(cohort)[1].loc['patients of the smallest class']
+    assert row['count'] == 9 and row.verdict == 'look' and row.note.startswith('y; the study runs from 2 on')
+    many = table_of(Cohort(pictures(24), [0, 1] * 12, list('abcdefghijklmnopqrstuvwx'), ('x', 'y')))[1]
+    assert 'patients of the smallest class' not in many.index
+
+
+def test_a_class_that_the_checks_empty_is_named():
+    images = pictures(8)
+    images[[1, 3, 5]] = images[[0, 2, 4]]
+    cohort = Cohort(images, [0, 1, 0, 1, 0, 1, 0, 0], list('abcdefgh'), ('x', 'y'))
+    with pytest.raises(
+        StudyError, match='"y" has 0 of its 3 patients left after the checks: 3 of its images'
+    ):
+        checks.examine(cohort)
+    images[1], images[3], images[5] = images[3], images[3], pictures(9)[8]
+    images[2], images[4] = pictures(2, seed=5)
+    with pytest.raises(StudyError, match='"z" has 1 of its 2 patients left .*patients who share a picture'):
+        checks.examine(Cohort(images, [0, 1, 0, 1, 0, 0, 0, 0], list('abcdefgh'), ('w', 'z')))
+
+
+def test_clusters_of_the_reader_are_not_searched_again(monkeypatch):
+    images = pictures(30)
+    images[20] = np.roll(images[4], 1, axis=1)
+    names, _ = duplicates.as_patients(images)
+    cohort = Cohort(images, np.arange(30) % 2, names, ('x', 'y'))
+    monkeypatch.setattr(duplicates, 'duplicate_clusters', None)
+    _, table, _ = table_of(cohort)
+    assert table['count']['images in near-duplicate clusters'] == 2
+
+
 def test_a_clean_set_stays_as_it_is():
     cohort = plan.draw('dev', (12, 6, 10), 18, 32)
     again, table, flagged = table_of(cohort, [('a note', 1, 2, 'look', 'of the reader')])
     assert again.content_hash == cohort.content_hash
     assert table.verdict['a note'] == 'look' and table.verdict['classes'] == 'not verified'
-    counted = table[table.verdict != 'fact'].drop(index=['a note', 'images of patients with several classes'])
+    asked = ['a note', 'images of patients with several classes', 'patients of the smallest class']
+    counted = table[table.verdict != 'fact'].drop(index=asked)
     assert set(counted['count']) == {0, ''} and set(counted.verdict) == {'ok', 'not verified'}
 
 
@@ -91,7 +124,7 @@ def test_patients_with_several_classes_and_unknown_ones():
 
 @pytest.mark.skipif(not IQ.is_dir(), reason='the CT set is not here')
 def test_the_checks_of_real_slices():
-    cohort = folder.load(IQ)
+    cohort = folder.load(IQ)[0]
     again, table, flagged = table_of(cohort)
     count = table['count']
     assert again.content_hash == cohort.content_hash

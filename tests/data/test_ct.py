@@ -23,6 +23,7 @@ from genmix.data import build, images
 from genmix.data.phantom import plan, write_ct
 from genmix.data.phantom.ct_volume import render_volume
 from genmix.data.readers.ct import dataset, patches
+from genmix.data.readers.ct.dicom_series import SCREEN
 from genmix.data.readers.ct.pseudonyms import pseudonyms, salt
 from genmix.data.readers.ct.table import read_table
 from genmix.data.readers.ct.volume import read_mask, read_volume
@@ -408,6 +409,31 @@ def no_preamble_and_no_meta_header(root):
 
 
 @case()
+def dose_report_beside(root):
+    _, one = slices(root)[0]
+    one.SOPInstanceUID, one.SOPClassUID, one.SeriesInstanceUID = generate_uid(), SCREEN, generate_uid()
+    one.ImageType = ['DERIVED', 'SECONDARY', 'SCREEN SAVE']
+    del one.ImagePositionPatient, one.ImageOrientationPatient, one.RescaleSlope
+    one.save_as(root / 'b/ct/DoseReport.dcm')
+
+
+@case('lacks ImagePositionPatient: export the original series')
+def screen_saves_alone(root):
+    for path, one in slices(root):
+        one.SOPClassUID = SCREEN
+        del one.ImagePositionPatient
+        one.save_as(path)
+
+
+@case('is compressed as High-Throughput JPEG 2000 .*, for which no decoder is here')
+def compressed_without_a_decoder(root):
+    for path, one in slices(root):
+        one.compress(pydicom.uid.RLELossless)
+        one.file_meta.TransferSyntaxUID = '1.2.840.10008.1.2.4.201'
+        one.save_as(path)
+
+
+@case()
 def compressed_run_length(root):
     for path, one in slices(root):
         one.compress(pydicom.uid.RLELossless)
@@ -435,6 +461,61 @@ def compressed_monochrome1(root):
         one.PhotometricInterpretation = 'MONOCHROME1'
         one.compress(pydicom.uid.RLELossless)
         one.save_as(path)
+
+
+@case('Mask "volumes/a.seg.nrrd" is neither NIfTI nor DICOM SEG: save the segmentation as a label map')
+def mask_of_3d_slicer(root):
+    (root / 'volumes/a.seg.nrrd').write_bytes(b'NRRD0004\ntype: unsigned char\n' + bytes(200))
+    table(root, TABLE.replace('a_mask.nii.gz', 'a.seg.nrrd'))
+
+
+@case('Mask "volumes/a.png" is neither NIfTI nor DICOM SEG')
+def picture_as_mask(root):
+    image = sitk.GetImageFromArray(np.zeros((40, 40), np.uint8))
+    sitk.WriteImage(image, str(root / 'volumes/a.png'))
+    table(root, TABLE.replace('a_mask.nii.gz', 'a.png'))
+
+
+@case('"b/ct/IM0001.dcm" is one DICOM file, and a volume is a folder')
+def one_file_as_volume(root):
+    table(root, TABLE.replace('b/ct', 'b/ct/IM0001.dcm'))
+
+
+@case('"volumes/a.nii.gz" is not compressed, against its ending: rename it to "a.nii"')
+def plain_nifti_with_the_ending_of_gzip(root):
+    path = root / 'volumes/a.nii.gz'
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+
+
+@case('"volumes/a.nii" is compressed, against its ending: rename it to "a.nii.gz"')
+def gzip_with_the_ending_of_plain_nifti(root):
+    (root / 'volumes/a.nii.gz').rename(root / 'volumes/a.nii')
+    table(root, TABLE.replace('a.nii.gz', 'a.nii'))
+
+
+@case(r'states two sizes of its voxels, 1 x 1 x 3 \(sform\) and 0.8 x 0.8 x 3 \(pixdim\)')
+def sform_and_pixdim_that_disagree(root):
+    image = nibabel.load(root / 'volumes/a.nii.gz')
+    voxels = np.asarray(image.dataobj)
+    other = nibabel.Nifti1Image(voxels, image.affine)
+    other.set_sform(image.affine @ np.diag([1.25, 1.25, 1, 1]), 'scanner')
+    other.set_qform(image.affine, 'scanner')
+    nibabel.save(other, root / 'volumes/a.nii.gz')
+
+
+@case()
+def pixdim_that_is_rounded(root):
+    image = nibabel.load(root / 'volumes/a.nii.gz')
+    image.header['pixdim'][1:4] *= 1.004
+    raw = bytearray(gzip.decompress((root / 'volumes/a.nii.gz').read_bytes()))
+    raw[80:92] = image.header['pixdim'][1:4].tobytes()
+    (root / 'volumes/a.nii.gz').write_bytes(gzip.compress(bytes(raw)))
+
+
+@case('"b/pipe.nii.gz", which is neither a file nor a folder')
+def pipe_as_volume(root):
+    os.mkfifo(root / 'b/pipe.nii.gz')
+    table(root, TABLE.replace('b/ct', 'b/pipe.nii.gz'))
 
 
 @case('drawn on another series')
@@ -613,7 +694,7 @@ def label_and_none_of_one_mask(root):
     table(root, TABLE + 'B,b/ct,b/seg.dcm,,tumour\n')
 
 
-@case('lines 3 and 4, have patients that differ in case or leading zeros')
+@case('lines 3 and 4, have patients that differ in case, spaces or leading zeros')
 def patient_in_two_spellings(root):
     table(root, TABLE.replace('\nB,', '\n007b,') + '7B,b/ct2,b/seg.dcm,1,tumour\n')
     (root / 'b/ct2').mkdir()
@@ -734,7 +815,7 @@ def unknown_class(root):
     pass
 
 
-@case('differ in upper and lower case only')
+@case('The table has the classes "Cyst" and "cyst", which differ in case')
 def class_in_two_spellings(root):
     table(root, TABLE.replace('tumour', 'Cyst'))
 
@@ -841,6 +922,13 @@ def test_every_fault_is_logged_before_the_run_stops(root, capsys):
     with pytest.raises(StudyError, match='the first of 2 faults'):
         read(root)
     assert capsys.readouterr().err.count('fault: ') == 2
+
+
+def test_burnt_in_text_is_mentioned(root):
+    edit(root, slice(0, 1), BurnedInAnnotation='YES')
+    cohort, notes = load(root)
+    rows = {check: row for check, *row in notes}
+    assert rows['images of scans with burnt-in text'][:3] == [1, 2, 'look'] and len(cohort) == 2
 
 
 def test_libraries_that_are_not_there(root, monkeypatch):

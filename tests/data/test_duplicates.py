@@ -1,10 +1,13 @@
 """Copies and near-duplicates are found, unrelated images are left apart."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from conftest import SHARED
+from conftest import ROOT, SHARED
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.sparse.csgraph import connected_components
@@ -103,7 +106,7 @@ def test_conflicts_name_copies_with_different_labels():
 
 @pytest.mark.skipif(not IQ.is_dir(), reason='the CT set is not here')
 def test_ct_slices():
-    cohort = folder.load(IQ)
+    cohort = folder.load(IQ)[0]
     copies = duplicates.exact_duplicates(cohort.images)
     assert len(copies) == 42 and sum(map(len, copies)) == 84 and duplicates.conflicts(cohort).empty
     clusters = duplicates.duplicate_clusters(cohort.images)
@@ -125,3 +128,25 @@ def test_nearest_pairs():
     assert pairs[0][:2] == (4, 20) and pairs[0][2] > 0.95 > pairs[1][2]
     assert len({k for i, j, _ in pairs for k in (i, j)}) == 6
     assert duplicates.nearest_pairs(cohort[:2], 3) == []
+
+
+SEARCH = """
+import resource, time
+import numpy as np
+from genmix.data import checks, duplicates
+from genmix.data.cohort import Cohort
+
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (20000, 16, 16), np.uint8).repeat(4, 1).repeat(4, 2)
+images[5000:10000] = np.roll(images[:5000], 1, axis=2)
+names, count = duplicates.as_patients(images)
+checks.examine(Cohort(images, np.arange(20000) % 2, names, ('x', 'y')))
+print(count, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+def test_twenty_thousand_images_take_less_than_a_minute_and_1_5_gigabytes():
+    env = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+    done = subprocess.run([sys.executable, '-c', SEARCH], env=env, capture_output=True, text=True, check=True)
+    count, seconds, gigabytes = map(float, done.stdout.split())
+    assert 15000 <= count < 15200 and seconds < 60 and gigabytes < 1.5

@@ -62,9 +62,20 @@ def test_28_pixels_are_bordered_not_stretched(npz, monkeypatch):
 
 def test_colour_becomes_gray(tmp_path):
     np.savez(tmp_path / 'dermamnist_64.npz', **arrays(size=64, colour=True))
-    cohort, _ = medmnist.load(tmp_path, 64, 'dermamnist', 64)
+    cohort, notes = medmnist.load(tmp_path, 64, 'dermamnist', 64)
     stored = np.load(tmp_path / 'dermamnist_64.npz')['train_images']
     assert np.array_equal(cohort.images[:24], stored[..., 0]) and len(cohort.class_names) == 7
+    assert notes[2][:4] == ('colour images turned to gray', 40, 40, 'look')
+
+
+def test_one_channel_of_colour(tmp_path):
+    held = arrays(size=64, colour=True)
+    held['train_images'][..., 1] = 255 - held['train_images'][..., 0]
+    np.savez(tmp_path / 'dermamnist_64.npz', **held)
+    cohort, _ = medmnist.load(tmp_path, 64, 'dermamnist', 64, channel='green')
+    assert np.array_equal(cohort.images[:24], held['train_images'][..., 1])
+    with pytest.raises(StudyError, match='channel is "alpha": choose one of gray, red'):
+        medmnist.load(tmp_path, 64, 'dermamnist', 64, channel='alpha')
 
 
 def test_the_official_split_parts_no_copies(tmp_path):

@@ -177,5 +177,7 @@ def test_within_class_sd_by_hand():
     labels = np.repeat([0, 1], 4)
     found = synthetic.within_class_sd(np.concatenate([flat, steps]), labels)
     assert found[0] == 0 and found[1] == pytest.approx(500**0.5)
+    single = synthetic.within_class_sd(steps, np.array([0, 1, 1, 1]))
+    assert np.isnan(single[0]) and np.isnan(1 / single[0])  # one image has no variety to compare with
     found = synthetic.within_class_sd(noise, np.zeros(400, int))
     assert found[0] == pytest.approx(73.9 / 4, rel=0.02)  # noise averages out

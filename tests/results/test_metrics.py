@@ -11,6 +11,7 @@ from genmix import StudyError
 from genmix.mixing.arms import Arm, arms_for
 from genmix.results import calibration, intervals, metrics
 from genmix.results.bootstrap import bootstrap, weights_of_runs
+from genmix.results.measured import read_table
 from genmix.results.metrics import from_confusion, metrics_table, read_predictions, score, weighted_auc
 from genmix.results.tables import arms_from, caption, in_order, results_table, summary, write_tables
 
@@ -180,6 +181,26 @@ def test_files_round_trip_and_bad_ones_are_named(tmp_path):
         read_predictions(tmp_path)
     with pytest.raises(StudyError, match='no predictions'):
         read_predictions(tmp_path / 'empty')
+
+
+def test_names_that_look_missing_stay_names(study, tmp_path):
+    """Patients called NA or None stay apart in the predictions, classes in every table."""
+    names = ['NA', 'None', 'null', 'nan', 'N/A', '007']
+    table = pd.DataFrame({'id': names, 'patient': names, 'label': [0, 1] * 3, 'p_NA': 0.5, 'p_None': 0.5})
+    table.assign(test_set='holdout').to_csv(tmp_path / 'x.csv.gz', index=False)
+    (tmp_path / 'x.json').write_text(json.dumps({'arm': 'mixup', 'seed': 0, 'fold': 0}))
+    again = read_predictions(tmp_path)
+    assert again.id.tolist() == names == again.patient.tolist() and metrics.class_names(again) == [
+        'NA',
+        'None',
+    ]
+    card = pd.DataFrame(
+        {'label': ['all', 'NA', 'None'], 'generator': ['dcgan', None, 'x'], 'value': [1, None, 2.5]}
+    )
+    card.to_csv(study.path('audit', 'card.csv'), index=False)
+    read = read_table(study, 'audit/card.csv')
+    assert read.label.tolist() == ['all', 'NA', 'None'] and read.value.isna().tolist() == [False, True, False]
+    assert read.generator.isna().tolist() == [False, True, False]
 
 
 def test_seed_intervals_have_the_width_of_students():

@@ -17,15 +17,16 @@ from PIL import Image
 from genmix import StudyError
 from genmix.data import duplicates
 from genmix.data.cohort import Cohort
+from genmix.data.readers.pictures import CHANNELS, COLOUR_LOST, GRAY
+from genmix.run.limits import check
 
 PARTS = ('train', 'val', 'test')
 SIZES = (28, 64, 128, 224)
 PADDED = 32  # 28 pixels are bordered to this, not stretched: 64 and 128 are then whole multiples
 CHUNK = 2**24  # bytes of images in memory at their own size
-GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow converts colour to gray
 
 
-def load(data_dir='', image_size=64, flag='', size=28, download=False):
+def load(data_dir='', image_size=64, flag='', size=28, download=False, channel='gray'):
     """Read a 2D MedMNIST set: (Cohort of uint8 (n, image_size, image_size), notes for the checks).
 
     data_dir  the npz itself, or the folder that holds <flag>.npz or <flag>_<size>.npz; empty: the package's
@@ -33,22 +34,26 @@ def load(data_dir='', image_size=64, flag='', size=28, download=False):
     flag      name of the set, such as breastmnist; may be empty where data_dir is the npz
     size      28, 64, 128 or 224: which of the published sizes
     download  True lets the package fetch what is missing, and verifies it; False never uses the network
+    channel   of sets in colour: gray, red, green or blue
 
     Extra column `official`: train, val or test.  Patients are unknown: each cluster of near-duplicates counts
-    as one.  Colour is converted to gray.
+    as one.
 
     Raises StudyError for a set with several labels per image, a missing or damaged file, labels that do not
     fit.
     """
     path, flag, size, about = find(data_dir, flag, size, download)
-    images, labels, official = _read(path, about, size, image_size)
-    patients, clusters = duplicates.as_patients(images, duplicates.MANY)
+    check(channel=channel)
+    images, labels, official = _read(path, about, size, image_size, channel)
+    patients, clusters = duplicates.as_patients(images)
     ids = [f'{part}-{i:06d}' for part in PARTS for i in range((official == part).sum())]
     known = f'patients unknown: {clusters} near-duplicate clusters kept together'
     source = f'{flag} {size} px, {len(images)} images ({known})'
     names = [about['label'][str(k)] for k in range(len(about['label']))]
     cohort = Cohort(images, labels, patients, names, source, ids, pd.DataFrame({'official': official}))
-    return cohort, [_checksum(path, about, size), _counts(official, about), _across(patients, official)]
+    colour = len(images) if about['n_channels'] == 3 else 0
+    lost = 'colour images turned to gray', colour, len(images), 'look' if colour else 'ok', COLOUR_LOST
+    return cohort, [_checksum(path, about, size), _counts(official, about), lost, _across(patients, official)]
 
 
 def find(data_dir='', flag='', size=28, download=False):
@@ -128,7 +133,7 @@ def _fetch(path, flag, size, download):
         ) from None
 
 
-def _read(path, about, size, image_size):
+def _read(path, about, size, image_size, channel):
     """(images uint8 (n, image_size, image_size), labels int (n,), part of each), checked as they are read."""
     images, labels, parts = [], [], []
     try:
@@ -137,7 +142,7 @@ def _read(path, about, size, image_size):
                 if f'{name}.npy' not in file.namelist():
                     raise StudyError(f'"{path.name}" has no {name}: it is no MedMNIST file; copy it again.')
             for part in PARTS:
-                images.append(_images(file, f'{part}_images', path.name, size, image_size))
+                images.append(_images(file, f'{part}_images', path.name, size, image_size, channel))
                 labels.append(_labels(file, part, path.name, len(images[-1]), about))
                 parts += [part] * len(images[-1])
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
@@ -147,7 +152,7 @@ def _read(path, about, size, image_size):
     return np.concatenate(images), np.concatenate(labels).astype(int), np.array(parts)
 
 
-def _images(file, name, where, size, image_size):
+def _images(file, name, where, size, image_size, channel):
     """One array of the open npz as uint8 (n, image_size, image_size), in chunks: some sets have 13 GB."""
     with file.open(f'{name}.npy') as member:
         old = np.lib.format.read_magic(member) == (1, 0)
@@ -168,7 +173,7 @@ def _images(file, name, where, size, image_size):
         for start in range(0, shape[0], some):
             stop = min(start + some, shape[0])
             pixels = np.frombuffer(member.read((stop - start) * one), np.uint8)
-            images[start:stop] = _gray(pixels.reshape(stop - start, *shape[1:]), image_size)
+            images[start:stop] = _gray(pixels.reshape(stop - start, *shape[1:]), image_size, channel)
     return images
 
 
@@ -184,9 +189,11 @@ def _labels(file, part, where, n, about):
     return labels
 
 
-def _gray(images, image_size):
+def _gray(images, image_size, channel):
     """uint8 (n, s, s) or (n, s, s, 3) -> uint8 (n, image_size, image_size)."""
-    if images.ndim == 4:
+    if images.ndim == 4 and channel != 'gray':
+        images = images[..., CHANNELS.index(channel)]
+    elif images.ndim == 4:
         images = np.rint(images @ GRAY).astype(np.uint8)
     if images.shape[1] < PADDED:
         border = (PADDED - images.shape[1]) // 2

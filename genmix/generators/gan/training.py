@@ -126,7 +126,7 @@ class AdversarialTraining:
         """Of fresh samples, as a share of the real one, per class: 1 as varied as real, 0 collapsed."""
         y = self.classes(self.sd_images)
         now = within_class_sd(self.sample(self.noise(len(y)), y), y.cpu().numpy())
-        return {f'within_class_sd_{k}': now[k] / self.real_sd[k] for k in now if self.real_sd.get(k)}
+        return {f'within_class_sd_{k}': now[k] / self.real_sd[k] for k in now if self.real_sd.get(k, 0) > 0}
 
 
 def sample_steps(steps):

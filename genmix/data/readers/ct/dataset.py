@@ -18,13 +18,13 @@ from genmix.data.readers.ct import patches
 from genmix.data.readers.ct.dicom import require_packages
 from genmix.data.readers.ct.pseudonyms import pseudonyms
 from genmix.data.readers.ct.table import class_names, read_table
-from genmix.data.readers.files import data_folder
+from genmix.data.readers.files import data_folder, log_faults
 from genmix.run.files import atomic_write, files_hash
-from genmix.run.log import log, progress
+from genmix.run.log import progress
 from genmix.run.provenance import key_of
 
 EXTRA = ('volume', 'diameter_mm', 'volume_mm3', 'slice_mm', 'spacing_mm', 'inplane_mm', 'pixel_mm', 'cut')
-FACTS = (*EXTRA[1:], 'lesion', 'slice', 'class', 'centre', 'tilt')
+FACTS = (*EXTRA[1:], 'lesion', 'slice', 'class', 'centre', 'tilt', 'burnt_in')
 FEW = 8  # volumes for which another process is not worth its start
 MAX_JOBS = 8  # processes at once: each holds a volume
 TILTED = 20  # degrees between a scan's slices and axial ones that the checks mention
@@ -93,11 +93,8 @@ def _all_volumes(root, rows, config, cache, jobs):
             'A process that read CT volumes was ended from outside, as when memory runs out: '
             'close other programs, or read on a larger machine; what was read is saved.'
         ) from None
-    for _, fault in sorted(faults):
-        log.info(f'fault: {fault}')
     if faults:
-        more = f' (the first of {len(faults)} faults, all in the log)' if len(faults) > 1 else ''
-        raise StudyError(min(faults)[1] + more)
+        raise StudyError(log_faults([fault for _, fault in sorted(faults)]))
     for old in (
         set(cache.glob('*.npz')) - files if cache else ()
     ):  # of other settings, or of files since fixed
@@ -179,6 +176,11 @@ def _notes(facts, speckles, lesions):
             f'images of slices tilted by more than {TILTED} degrees',
             tilted,
             'the axis nearest to that of the body is taken for axial',
+        ),
+        (
+            'images of scans with burnt-in text',
+            facts.burnt_in,
+            'BurnedInAnnotation of a header: look at them',
         ),
     ):
         yield check, int(rows.sum()), len(facts), 'look' if rows.any() else 'ok', note

@@ -25,6 +25,9 @@ PIXELS = (  # what a decoder must know
     *('SOPClassUID', 'SOPInstanceUID', 'Rows', 'Columns', 'SamplesPerPixel', 'PhotometricInterpretation'),
     *('BitsAllocated', 'BitsStored', 'HighBit', 'PixelRepresentation', 'PixelData'),
 )
+DECODED = tuple(  # transfer syntaxes of compressed pixels that SimpleITK knows
+    f'1.2.840.10008.1.2.{n}' for n in ('4.50', '4.51', '4.57', '4.70', '4.80', '4.81', '4.90', '4.91', '5')
+)
 AIR_HU, DENSEST_HU = -1024, 3071  # the range of 12 bits: padding beyond them is made air
 
 
@@ -91,6 +94,17 @@ def open_dicom(path, name, tags=None):
     return header
 
 
+def is_dicom(path):
+    """Whether a file has the mark of DICOM, or can be read as DICOM without it."""
+    with open(path, 'rb') as file:
+        if file.read(132)[128:] == b'DICM':
+            return True
+    try:
+        return bool(open_dicom(path, path.name, ('Modality', 'SOPClassUID')))
+    except StudyError:
+        return False
+
+
 def slice_hu(path, name, header):
     """The pixels (row, column) of one slice in HU, padding as air.
 
@@ -100,6 +114,11 @@ def slice_hu(path, name, header):
     try:
         full, implicit = open_dicom(path, name), _pydicom().uid.ImplicitVRLittleEndian
         syntax = full.file_meta.setdefault('TransferSyntaxUID', implicit)  # old files state none
+        if syntax.value.is_encapsulated and syntax.value not in DECODED:
+            raise StudyError(
+                f'"{name}" is compressed as {syntax.value.name[:64]}, for which no decoder is here: '
+                'export it uncompressed, or decompress it first (`gdcmconv --raw`, dcm2niix).'
+            )
         slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
         stored = _decompressed(full) if syntax.value.is_compressed else full.pixel_array
         hu = stored * slope + intercept

@@ -3,7 +3,7 @@
 import numpy as np
 
 from genmix import StudyError
-from genmix.data.readers.ct.dicom import dicom_files, open_dicom
+from genmix.data.readers.ct.dicom import dicom_files, is_dicom, open_dicom
 from genmix.data.readers.ct.dicom_series import EVEN, ROUNDED_MM
 
 TOLERANCE_MM = 0.1  # corner to corner between a volume and its mask
@@ -11,6 +11,11 @@ TOLERANCE_MM = 0.1  # corner to corner between a volume and its mask
 
 def seg_file(path, name):
     """The DICOM SEG at `path`: the file itself, or the only one in the folder."""
+    if path.is_file() and path.stat().st_size and not is_dicom(path):
+        raise StudyError(
+            f'Mask "{name}" is neither NIfTI nor DICOM SEG: save the segmentation as a label map in NIfTI '
+            '(.nii.gz) on the grid of the volume (3D Slicer: Export to files).'
+        )
     if path.is_file():
         return path
     tags = ('Modality', 'SOPClassUID')

@@ -6,13 +6,15 @@ from genmix import StudyError
 from genmix.data.readers.ct.dicom import dicom_files, open_dicom, slice_hu
 
 BESIDE = ('SEG', 'RTSTRUCT', 'SR', 'PR', 'KO', 'DOC')  # what archives put next to a series; not slices
+SCREEN = '1.2.840.10008.5.1.4.1.1.7'  # secondary capture: a dose report or screen save beside the slices
 NEEDED = (
     *('ImagePositionPatient', 'ImageOrientationPatient', 'PixelSpacing', 'Rows', 'Columns'),
     *('RescaleSlope', 'RescaleIntercept'),
 )
 HEADER = (
     *('Modality', 'SeriesInstanceUID', 'SOPInstanceUID', 'ImageType', 'SliceThickness', 'RescaleType'),
-    *('NumberOfFrames', 'FrameOfReferenceUID', 'SamplesPerPixel', *NEEDED),
+    *('NumberOfFrames', 'FrameOfReferenceUID', 'SamplesPerPixel', 'SOPClassUID', 'BurnedInAnnotation'),
+    *NEEDED,
 )
 UNITS = ('', 'HU', 'US')  # of the rescaled values; US is "unspecified", of old scanners
 EVEN = 0.05  # a slice may lie off an even stack by this share of the distance between two,
@@ -23,7 +25,8 @@ def read_series(folder, name):
     """One DICOM series, slices in the order of their positions, rescaled to HU.
 
     (voxels (slice, row, column) int16 or float32, affine (4, 4) to LPS mm, slice thickness in mm or None,
-    frame of reference, UID of the series).  Raises StudyError naming the file or folder and the fix.
+    frame of reference, UID of the series, whether a header says that text is burnt in).  Raises StudyError
+    naming the file or folder and the fix.
     """
     slices = _slices(folder, name)
     first = slices[0][1]
@@ -42,7 +45,8 @@ def read_series(folder, name):
     affine[:3, 3] = positions[0]
     thickness = first.get('SliceThickness')
     uids = [str(first.get(tag, '')) for tag in ('FrameOfReferenceUID', 'SeriesInstanceUID')]
-    return voxels, affine, float(thickness) if thickness else None, *uids
+    burnt_in = any(str(h.get('BurnedInAnnotation', '')).upper() == 'YES' for _, h in slices)
+    return voxels, affine, float(thickness) if thickness else None, *uids, burnt_in
 
 
 def _slices(folder, name):
@@ -58,10 +62,17 @@ def _slices(folder, name):
             f'Folder "{name}" holds no DICOM slice: correct the column "volume", or copy the series into it.'
         )
     slices = list(slices.values())
+    slices = [s for s in slices if not _is_screen(s[1])] or slices
     for path, header in slices:
         _check_header(header, f'{name}/{path.name}')
     _check_grid(slices, name)
     return slices
+
+
+def _is_screen(header):
+    """Whether a file is a picture of a screen: captured, and without a place in the patient."""
+    captured = str(header.get('SOPClassUID', '')).startswith(SCREEN)
+    return captured and header.get('ImagePositionPatient') in (None, '')
 
 
 def _check_header(header, where):

@@ -61,6 +61,7 @@ def lesions_of(root, volume, masks, config):
                 )
             about = {'lesion': facts[-1]['lesion'] + 1 if facts else 1, 'class': kind}
             about |= {'slice_mm': round(scan.slice_mm, 3), 'tilt': round(scan.tilt, 1)}
+            about['burnt_in'] = scan.burnt_in
             patches += [windowed(one, *config.window) for one in hu]
             facts += [about | one for one in known]
     size = config.image_size

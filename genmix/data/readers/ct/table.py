@@ -11,7 +11,7 @@ from io import StringIO
 import pandas as pd
 
 from genmix import StudyError
-from genmix.data.readers.files import find_table, path_inside, read_delimited
+from genmix.data.readers.files import check_spelling, find_table, path_inside, read_delimited, spelling
 
 COLUMNS = ('patient', 'volume', 'mask', 'class')
 
@@ -109,29 +109,24 @@ def _check_patients(rows, table):
             f'"{table}" gives volume "{owners.idxmax()}" to {owners.max()} patients: '
             'correct the column "patient".'
         )
-    alike = rows.patient.drop_duplicates().map(lambda patient: patient.casefold().lstrip('0'))
+    alike = rows.patient.drop_duplicates().map(spelling)
     if (first := alike[alike.duplicated(keep=False)]).size:
         one, other = first.index[first == first.iloc[0]][:2]
         raise StudyError(
-            f'"{table}", lines {one} and {other}, have patients that differ in case or leading zeros only: '
-            'spell one person alike, or distinguish two by more.'
+            f'"{table}", lines {one} and {other}, have patients that differ in case, spaces or leading zeros '
+            'only: spell one person alike, or distinguish two by more.'
         )
 
 
 def class_names(rows, classes):
     """The classes in order: those of `classes` that occur in the table, or all of the table, sorted.
 
-    Raises StudyError for a class outside `classes`, two that differ in case alone, or one class only.
+    Raises StudyError for a class outside `classes`, one in two spellings, or one class only.
     """
     if any(isinstance(name, bool) for name in classes):
         raise StudyError('classes holds true or false, as YAML reads yes and no: put the names into quotes.')
     classes, found = list(dict.fromkeys(map(str, classes))), sorted(rows['class'].unique())
-    lower = [name.lower() for name in found]
-    if twins := [name for name in found if lower.count(name.lower()) > 1]:
-        raise StudyError(
-            f'Classes "{twins[0]}" and "{twins[1]}" differ in upper and lower case only: '
-            'spell them alike in the table.'
-        )
+    check_spelling(found, 'classes', 'The table')
     if classes and (strange := [name for name in found if name not in classes]):
         near = get_close_matches(strange[0], classes, 1)
         guess = f' (did you mean "{near[0]}"?)' if near else ''

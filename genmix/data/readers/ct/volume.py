@@ -25,6 +25,7 @@ class Volume:
     affine    (4, 4), voxel (z, y, x) to mm in patient space (LPS)
     slice_mm  thickness of a slice as the header states it, else the distance between slices
     frame, series   the DICOM frame of reference and series, '' where unknown
+    burnt_in  whether a header says that text is burnt into the pixels
     tilt      degrees between its slices and axial ones
     """
 
@@ -33,6 +34,7 @@ class Volume:
     slice_mm: float
     frame: str = ''
     series: str = ''
+    burnt_in: bool = False
     tilt: float = 0.0
 
     @property
