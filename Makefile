@@ -3,9 +3,19 @@ PROFILE ?= cpu
 RUN     ?= $(PROFILE)
 SET     ?=
 REV     ?= HEAD
-R       := runs/$(RUN)
 CORES   := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 PYTHON  ?= python3
+
+# RUN and PROFILE go into paths that are written and removed: a name is [A-Za-z0-9][A-Za-z0-9._-]* (genmix/run/names.py).
+typed = $(if $(filter file,$(origin $(1))),$($(1)),$(value $(1)))
+named = $(shell LC_ALL=C; case '$(subst ','\'',$(call typed,$(1)))' in (''|[!A-Za-z0-9]*|*[!A-Za-z0-9._-]*) ;; (*) echo yes;; esac)
+$(foreach name,RUN PROFILE,$(if $(call named,$(name)),,$(error $(name) is "$(call typed,$(name))", but a name begins with a \
+letter or a digit and has only letters, digits, ".", "_" and "-": choose another one)))
+R := runs/$(RUN)
+
+# SET reaches Python in the environment: no shell reads it, so that $$ ' ( ; & in paths stay what they are.
+export GENMIX_SET := $(PRESET) $(value SET)
+export PYTHONUTF8 := 1
 
 # An activated conda environment (not base) is used as it is; otherwise .venv, built from requirements.lock.
 ifeq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
@@ -17,8 +27,9 @@ ENV :=
 endif
 RUNNER = $(PY) -m genmix --run $(RUN) --params params/$(PROFILE).yaml
 
+comma := ,
+
 .DEFAULT_GOAL := help
-.DELETE_ON_ERROR:
 .SUFFIXES:
 
 help: ## this list
@@ -31,11 +42,11 @@ help: ## this list
 env: $(ENV) ## build .venv from requirements.lock
 
 all: $(ENV) ## run the whole study into runs/cpu
-	@$(RUNNER) --check --set $(SET)
+	@$(RUNNER) --check
 	@$(MAKE) --no-print-directory -j$(CORES) chain
 
 study: $(ENV) ## the long run: 16 classifiers per arm, full statistics (an hour and more; a stopped one goes on); its tables are kept in measured/
-	@$(MAKE) --no-print-directory all RUN=study SET="seeds=16 bootstrap_draws=10000 $(SET)"
+	@$(MAKE) --no-print-directory all RUN=study PRESET="seeds=16 bootstrap_draws=10000"
 	$(PY) -m tools.readme --from runs/study
 
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
@@ -85,8 +96,15 @@ student: $(ENV) ## write the notebooks without solutions into student/ (what was
 lock: ## pin the dependencies of pyproject.toml again (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra test --extra lint --extra ct --extra hub --extra cluster --extra book --no-header --no-annotate pyproject.toml -o requirements.lock
 
+# A process that executes a notebook has its number in the lock of that notebook.
 clean: ## remove the run folder of RUN
-	rm -rf $(R)
+	@for lock in $(R)/notebooks/.*.lock; do \
+	  holder=$$(cat "$$lock" 2>/dev/null); \
+	  if [ -n "$$holder" ] && kill -0 "$$holder" 2>/dev/null; then \
+	    echo "error: process $$holder executes a notebook of $(R): stop it first" >&2; exit 1; fi; done
+	@if [ -L $(R) ]; then echo "▸ $(R) is a link: the link goes, what it points to stays"; rm $(R); \
+	elif [ -d $(R) ]; then echo "▸ removing $(R), $$(du -sh $(R) | cut -f1): $$(ls $(R) | tr '\n' ' ')"; rm -rf $(R); \
+	else echo "▸ there is no $(R)"; fi
 
 .venv/.complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python {v[0]}.{v[1]} found, 3.11 to 3.13 needed: make PYTHON=python3.12 env")'
@@ -97,19 +115,32 @@ clean: ## remove the run folder of RUN
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-# The study: one rule per notebook, written by genmix/run/notebooks.py from what the notebooks declare.
+# The study: one rule per notebook, written by genmix/run/notebooks.py from what the notebooks declare.  It is written anew
+# when a file that it comes from has another content: dates may lie in the future.
 RULES := .rules.mk
-$(RULES): $(wildcard notebooks/*.ipynb genmix/*.py genmix/*/*.py genmix/*/*/*.py genmix/*/*/*/*.py measured measured/*)
-	@$(PYTHON) -m genmix.run.notebooks > $@.part && mv $@.part $@
--include $(RULES)
-
+ifneq ($(filter-out help env lab student lock lint clean,$(or $(MAKECMDGOALS),help)),)
+STAMP := \# $(shell find notebooks genmix measured \( -name '*.ipynb' -o -name '*.py' -o -name '*.csv' \) -exec cksum {} + | sort | cksum)
+ifneq ($(STAMP),$(shell head -n 1 $(RULES) 2>/dev/null))
+$(if $(shell { echo '$(STAMP)'; $(or $(wildcard .venv/bin/python),$(PYTHON)) -m genmix.run.notebooks; } > $(RULES).$$$$ \
+  && mv $(RULES).$$$$ $(RULES) && echo yes; rm -f $(RULES).$$$$),,$(error the rules of the notebooks could not be written: \
+  see the line above; name another Python as in PYTHON=python3.12, or give the study a folder that it may write to))
+endif
+include $(RULES)
+endif
 
 .PHONY: help env all chain study sweep publish verify nbdiff book test lint bench regime base lab student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.
 $(R)/params.yaml: FORCE | $(ENV)
-	@$(RUNNER) --check --set $(SET)
+	@$(RUNNER) --check
+
+# By way of a make of its own: what --check found damaged is seen as missing there.
+$(FIRST): $(R)/params.yaml
+	@$(MAKE) --no-print-directory -j$(CORES) $(R)/notebooks/$@.ipynb
+
+.DEFAULT:
+	@echo 'error: nothing makes $(subst ','\'',$@): make help lists the goals$(if $(FIRST),$(comma) and the notebooks are $(FIRST))' >&2; exit 1
 
 chain: $(FIRST:%=$(R)/notebooks/%.ipynb)
 	@echo "▸ $(R) is complete: open $(R)/results/table.md and $(R)/notebooks/"

@@ -6,16 +6,20 @@ the notebooks in their order.
 """
 
 import argparse
+import errno
+import signal
 import sys
 from pathlib import Path
 
 from genmix import StudyError
 from genmix.run.limits import check_value
-from genmix.run.log import log
 from genmix.run.notebooks import NotebookError, notebooks
-from genmix.run.profile import claim, read_profile, read_settings
-from genmix.run.runner import execute, left_out, missing_predictions, skip
+from genmix.run.profile import claim, parameter_of, read_profile
+from genmix.run.runner import execute, forget_damaged, left_out, skip
+from genmix.run.settings import asked, read_settings
 from genmix.run.study import Study, home
+
+NO_PLACE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
 
 def main(argv=None):
@@ -26,26 +30,44 @@ def main(argv=None):
     )
     parser.add_argument('--params', default='params/cpu.yaml', help='profile (default %(default)s)')
     parser.add_argument('--run', help='name of the run folder below runs/ (default: name of the profile)')
-    parser.add_argument('--set', nargs='*', default=[], metavar='KEY=VALUE', help='parameters that differ')
+    parser.add_argument(
+        '--set',
+        nargs='*',
+        default=[],
+        metavar='KEY=VALUE',
+        help='parameters that differ (default: those in the environment variable GENMIX_SET)',
+    )
     args = parser.parse_args(argv)
     try:
         run(args)
+        return 0
     except (StudyError, NotebookError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
+        what = str(error)
+    except ModuleNotFoundError as error:
+        what = f'{error}: call .venv/bin/python, which make env builds'
+    except OSError as error:
+        what = f'{error.filename or "a file"}: {error.strerror}'
+        if error.errno in NO_PLACE:
+            what += ': give the study a folder that it may write to, with space left'
+    except KeyboardInterrupt:
+        print('error: interrupted; the same command goes on where it stopped', file=sys.stderr)
+        return 130
+    print(f'error: {what}', file=sys.stderr)
+    return 1
 
 
 def run(args):
-    every = notebooks(home() / 'notebooks', appendices=True)
+    place = home()
+    every = notebooks(place / 'notebooks', appendices=True)
     names = {nb.name: nb for nb in every}
     if unknown := sorted(set(args.notebooks) - set(names)):
         raise StudyError(f'There is no notebook {", ".join(unknown)}: choose among {", ".join(names)}.')
-    study, profile = Study(args.run or Path(args.params).stem), read_profile(home() / args.params)
-    settings = read_settings(args.set)
+    run_name = Path(args.params).stem if args.run is None else args.run
+    study, profile = Study(run_name, place), read_profile(place / args.params)
+    settings = read_settings(asked(args.set), parameter_of(every))
     params = claim(study, args.params, profile, settings, every, lambda p: check_owners(p, every, study))
     if args.check:
-        return forget_if_missing(study)
+        return forget_damaged(study)
     for name in args.notebooks:
         if generator := left_out(names[name], params):
             skip(names[name], generator, study)
@@ -73,13 +95,11 @@ def check_owners(params, every, study):
             )
 
 
-def forget_if_missing(study):
-    """Where predictions are gone, forget that 08 was executed, so that make executes it again."""
-    if gone := missing_predictions(study):
-        more = f' and {len(gone) - 1} more' if len(gone) > 1 else ''
-        log.info(f'{gone[0]}{more} is gone: 08_classification makes it again')
-        (study.folder / 'notebooks' / '08_classification.ipynb').unlink(missing_ok=True)
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 if __name__ == '__main__':
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: kernels are ended, and their sockets go
+        signal.signal(number, interrupt)
     sys.exit(main())

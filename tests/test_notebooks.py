@@ -9,6 +9,7 @@ from conftest import make, python_m
 
 from genmix.generators import PAPER
 from genmix.run import notebooks
+from genmix.run.files import checksum
 from genmix.run.log import MARK
 from tools import publish
 
@@ -201,6 +202,29 @@ def test_a_deleted_prediction_is_made_again_and_no_other(finished):
     assert {n for n in before if n.endswith('.gz') and now[n] != before[n]} == {lost.name}
 
 
+@pytest.mark.smoke
+def test_what_is_damaged_is_named_and_its_notebook_makes_it_again(finished):
+    """By make, of a run of which every notebook is executed: one bit of a file each of four notebooks."""
+    run = finished[0] / 'runs' / 'smoke'
+    before = files(run)
+    damaged = {
+        'cohort/images.npy': '01_data',
+        'synthetic/dcgan/manifest.csv': '02_dcgan',
+        'generators/diffusion/config.json': '05_diffusion',
+        'classifiers/mixup/model.safetensors': '08_classification',
+        'results/metrics.csv': '09_results',
+    }
+    content = {file: (run / file).read_bytes() for file in damaged}
+    for file, whole in content.items():
+        (run / file).write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    again = make(finished[0], 'all', 'PROFILE=smoke')
+    assert set(started(again)) >= {*damaged.values()}  # and 06 to 10: the log of a training has its speed
+    for file, notebook in damaged.items():
+        assert f'{file} is gone or not as it was written: {notebook} makes it again' in again.stdout
+        assert (run / file).read_bytes() == content[file], file
+    assert files(run).keys() == before.keys()
+
+
 def results_page(run):
     """What 09_results says: (row of genmix-dcgan in the table, claims, their table, sentence on the arm)."""
     cells = json.loads((run / 'notebooks' / '09_results.ipynb').read_text())['cells']
@@ -227,7 +251,10 @@ def test_one_prediction_file_changes_table_and_prose_alike(finished):
     p = pd.read_csv(file, dtype={'id': str})
     for k, name in enumerate(c for c in p if c.startswith('p_')):
         p[name] = (p.label == k).astype(float)
+    before = checksum(file)
     p.to_csv(file, index=False)
+    for about in (file.with_name('genmix-dcgan-s0-f0.json'), file.with_name('provenance.json')):
+        about.write_text(about.read_text().replace(before, checksum(file)))
     (run / 'notebooks' / '09_results.ipynb').unlink()
     assert started(make(finished[0], '09_results', 'PROFILE=smoke')) == ['09_results']
     row_now, parts_now, claims_now, sentence_now = results_page(run)

@@ -18,9 +18,9 @@ from genmix import StudyError
 from genmix.run.files import file_lock, replace_folder
 from genmix.run.log import log
 from genmix.run.notebooks import question
-from genmix.run.study import home
+from genmix.run.study import Study, home
 from tools import cli
-from tools.outputs import alt_of, joined, presentable, tags
+from tools.outputs import alt_of, joined, read_executed, tags
 
 PACKAGES = ('sphinx', 'myst_nb', 'sphinx_book_theme', 'sphinxcontrib.bibtex', 'sphinx-mathjax-offline')
 # What of the paper is where: the tag of the cell that makes it, and what it shows.
@@ -53,7 +53,7 @@ def read_pages(folder):
         raise StudyError(
             f'runs/{folder.name} has no executed notebooks: run `make all RUN={folder.name}` first.'
         )
-    pages = {path.stem: presentable(json.loads(path.read_text(encoding='utf-8'))) for path in found}
+    pages = {path.stem: read_executed(path) for path in found}
     for cell in (cell for content in pages.values() for cell in content['cells']):
         if 'solution' in tags(cell):  # folded away: the reader thinks first
             cell['metadata']['tags'] = [*tags(cell), 'hide-cell']
@@ -183,7 +183,7 @@ def prepare(pages, places, source, run):
 
 def build(run):
     """Write runs/<run>/book/ and return it.  StudyError for an unfinished run and for missing packages."""
-    folder = home() / 'runs' / run
+    folder = Study(run).folder
     pages = read_pages(folder)
     places = locate(pages, run)
     if missing := [name for name in PACKAGES if not present(name)]:

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 PART=${1:?name a part: $(sed -n '4,8s/^# *//p' "$0" | sed 's/  .*//' | tr '\n' ' ')}
 OUT=${OUT:-runs/gpu_check}
 PY=${PY:-.venv/bin/python}
-MODELS=${MODELS:-/tmp/genmix-models}
+MODELS=${MODELS:-$OUT/models}
 mkdir -p "$OUT"
 export PYTHONPATH=$PWD
 

@@ -3,14 +3,25 @@
 import base64
 import copy
 import io
+import json
 import re
 
 from PIL import Image
+
+from genmix import StudyError
 
 REPR = re.compile(r'<[\w.]+ object>|<[\w.]+(?: object)? at 0x[0-9a-f]+>')  # of an object that prints no value
 BAR = re.compile(r'\d+%\|')  # of tqdm
 STYLED = re.compile(r'\bT_[0-9a-f]{5}(?=["_])')  # the random id that pandas gives a styled table
 WIDGET = 'application/vnd.jupyter.widget-view+json'
+
+
+def read_executed(path):
+    """An executed notebook of a run, `presentable`; StudyError when the file is damaged."""
+    try:
+        return presentable(json.loads(path.read_text(encoding='utf-8')))
+    except (ValueError, KeyError, TypeError):
+        raise StudyError(f'{path} is damaged: call make all for this run, which executes it again.') from None
 
 
 def presentable(content):

@@ -19,7 +19,7 @@ from genmix.run.files import atomic_write
 from genmix.run.log import log
 from genmix.run.study import Study, home
 from tools import cli, verify
-from tools.outputs import code_cells, joined, presentable
+from tools.outputs import code_cells, joined, read_executed
 
 LIMIT = 2_600_000  # bytes of a published notebook: repositories keep every publication for ever
 LOCAL_PATH = re.compile(r'(?<![\w.>/])/(?:home|root|Users|tmp|var|mnt|opt|srv|private)/[^\s"\'<]*')
@@ -45,7 +45,7 @@ def page(notebook, study):
     done, name = study.folder / 'notebooks' / notebook.path.name, notebook.name
     if not done.exists():
         raise StudyError(f'runs/{study.run} has no {name}: run `make all RUN={study.run}` first.')
-    content = with_outputs(notebook.content, presentable(json.loads(done.read_text(encoding='utf-8'))))
+    content = with_outputs(notebook.content, read_executed(done))
     if content is None:
         raise StudyError(
             f'{name} in runs/{study.run} was made by other code than notebooks/{name}.ipynb holds: '

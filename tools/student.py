@@ -3,6 +3,8 @@
 python -m tools.student      writes them anew; what a student wrote into them is lost
 """
 
+import sys
+
 import nbformat
 from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
@@ -10,6 +12,7 @@ from genmix.run.files import atomic_write
 from genmix.run.log import log
 from genmix.run.notebooks import notebooks
 from genmix.run.study import home
+from tools import cli
 
 STEPS = (
     TagRemovePreprocessor(remove_cell_tags={'solution'}, enabled=True),
@@ -26,7 +29,8 @@ def edition(path):
     return book
 
 
-def main():
+@cli.command
+def main(argv=None):
     folder, every = home() / 'student', notebooks(home() / 'notebooks', appendices=True)
     for nb in every:
         with atomic_write(folder / nb.path.name) as part:
@@ -37,4 +41,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

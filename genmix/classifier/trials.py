@@ -28,7 +28,7 @@ from genmix.mixing.batches import Pool
 from genmix.mixing.config import BatchConfig
 from genmix.mixing.dataset import load_set
 from genmix.run.device import DEVICE
-from genmix.run.files import atomic_write
+from genmix.run.files import atomic_write, checksum, first_damage, written
 from genmix.run.gpu import gpu_job
 from genmix.run.log import log, progress
 from genmix.run.parallel import run_parallel
@@ -85,12 +85,16 @@ class Trial:
         return key_of(params, inputs, run)
 
     def is_cached(self, study: Study) -> bool:
-        """Whether predictions exist and their key is current."""
+        """Whether predictions exist, their key is current, and they are as they were written."""
         try:
-            about = json.loads(self.about(study).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            about = json.loads(self.about(study).read_text(encoding='utf-8'))
+            current = about['key'] == self.key(study) and self.file(study).exists()
+            damage = first_damage(study.folder, about.get('files', {})) if current else ''
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return False
-        return about['key'] == self.key(study) and self.file(study).exists()
+        if damage:
+            log.info(f'{damage} is gone or not as it was written: {self.name} is trained again')
+        return current and not damage
 
     def file(self, study):
         return study.folder / 'predictions' / f'{self.name}.csv.gz'
@@ -106,7 +110,7 @@ def sets_to_predict(study: Study, fold: int) -> dict[str, Cohort]:
     """
     found = {'holdout': part(study, 'test', fold)}
     if study.key('population'):
-        found['population'] = Cohort.load(study.folder / 'population')
+        found['population'] = Cohort.load(study.need('population', '08_classification'))
     return found
 
 
@@ -136,16 +140,19 @@ def run(trial: Trial, run_name: str, home: Path) -> float:
     Returns seconds.
     """
     study, start = Study(run_name, home), time.time()
+    key = trial.key(study)  # before the work: of the code that does it
     trial.about(study).unlink(missing_ok=True)
     with gpu_job(trial.name, lower='batch_size or input_size of 08_classification'):
         model, losses, tables = trained(trial, study)
+    made = [trial.file(study)]
     if trial.seed == 0 and trial.fold == 0:
-        save_classifier(study, trial, model, losses)
+        made += save_classifier(study, trial, key, model, losses)
     with atomic_write(trial.file(study)) as path:  # no time of writing inside: same numbers, same bytes
         path.write_bytes(gzip.compress(pd.concat(tables).to_csv(index=False).encode(), mtime=0))
     seconds = time.time() - start
-    about = {'key': trial.key(study), 'arm': trial.arm.name, 'seed': trial.seed, 'fold': trial.fold}
+    about = {'key': key, 'arm': trial.arm.name, 'seed': trial.seed, 'fold': trial.fold}
     about |= {'seconds': round(seconds, 1), 'final_loss': float(losses[-50:].mean()), **environment()}
+    about['files'] = {path.relative_to(study.folder).as_posix(): checksum(path) for path in made}
     with atomic_write(trial.about(study)) as path:
         path.write_text(json.dumps(about, indent=1))
     return seconds
@@ -169,15 +176,16 @@ def trained(trial, study):
     return model, losses, tables
 
 
-def save_classifier(study, trial, model, losses):
-    """classifiers/<arm>/: weights, config and training loss of one seed, for figures."""
+def save_classifier(study, trial, key, model, losses):
+    """classifiers/<arm>/: weights, config and training loss of one seed, for figures; returns the files."""
     folder = study.folder / 'classifiers' / trial.arm.name
     with atomic_write(folder / 'model.safetensors') as path:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
     with atomic_write(folder / 'config.json') as path:
-        path.write_text(json.dumps({**asdict(trial.regime), 'key': trial.key(study)}))
+        path.write_text(json.dumps({**asdict(trial.regime), 'key': key}))
     with atomic_write(folder / 'train_log.csv') as path:
         pd.DataFrame({'step': np.arange(1, len(losses) + 1), 'loss': losses}).to_csv(path, index=False)
+    return [folder / name for name in ('model.safetensors', 'config.json', 'train_log.csv')]
 
 
 def load_classifier(study, arm):
@@ -210,5 +218,8 @@ def run_all(study, trials, workers=0, scheduler=''):
         'arms': arms,
         'batches': asdict(trials[0].batches),
     }
-    study.sign('predictions', about)
+    files = [t.file(study) for t in trials]  # without their .json, which hold the seconds they took
+    for name in arms:
+        files += written(study.folder / 'classifiers' / name)
+    study.sign('predictions', about, files=files)
     return seconds

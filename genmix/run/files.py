@@ -1,12 +1,19 @@
-"""Files that appear whole or not at all, locks, and hashes of folders."""
+"""Files that appear whole or not at all, locks, checksums, and hashes of folders."""
 
-import fcntl
 import glob
 import hashlib
 import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:
+    raise ImportError('genmix locks files as Linux and macOS do: on Windows, run it inside WSL.') from None
+
+PROVENANCE = 'provenance.json'
+_checksums = {}  # {path: (what a change of the file would change, its checksum)}, of this process
 
 
 def files_hash(root):
@@ -51,18 +58,70 @@ def atomic_write(path):
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         yield part
+        to_disk(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
+def to_disk(*files):
+    """Wait until the content of files is on the disk: a power cut then leaves none empty under its name."""
+    for path in files:
+        with open(path, 'rb') as file:
+            os.fsync(file.fileno())
+
+
 @contextmanager
-def file_lock(path):
-    """Hold a lock that ends with the process, so that parallel notebooks do not build one stage twice."""
+def file_lock(path, waiting=None):
+    """Hold a lock that ends with the process, so that parallel notebooks do not build one stage twice.
+
+    waiting   called with the PID of the holder (as text, '' when unknown) where the lock is not free
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'w') as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    with open(path, 'a+') as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                waiting(path.read_text().strip())
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)
+
+
+def checksum(path):
+    """16 hex digits over the content of a file; read once in a process unless the file changes."""
+    about = path.stat()
+    state = about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    if _checksums.get(path, ('', ''))[0] != state:
+        with open(path, 'rb') as file:
+            _checksums[path] = state, hashlib.file_digest(file, 'sha256').hexdigest()[:16]
+    return _checksums[path][1]
+
+
+def written(folder, deep=True):
+    """Files of a folder that count as its result, sorted: all but hidden ones and provenance.json.
+
+    deep   with those of its sub-folders
+    """
+    found = (p for p in folder.glob('**/*' if deep else '*') if p.is_file() and p.name != PROVENANCE)
+    return sorted(p for p in found if not any(s.startswith('.') for s in p.relative_to(folder).parts))
+
+
+def first_damage(folder, sums):
+    """The first file of {relative path: checksum} that is gone or has another content, '' when none."""
+    for name, known in sums.items():
+        try:
+            if checksum(folder / name) != known:
+                return name
+        except OSError:
+            return name
+    return ''
 
 
 def replace_folder(new, final):

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
+_sources = {f: f.read_text(encoding='utf-8') for f in (ROOT / 'genmix').rglob('*.py') if f.is_file()}
 
 
 def imported(code):
@@ -23,10 +24,17 @@ def imported(code):
     return names
 
 
+def source(file):
+    """Text of a source file as it was when this process began (of a plugin: when it was first asked for)."""
+    if file not in _sources:
+        _sources[file] = file.read_text(encoding='utf-8')
+    return _sources[file]
+
+
 @cache
 def imported_by(file):
     """`imported` of a source file; read once in a process."""
-    return imported(file.read_text(encoding='utf-8'))
+    return imported(source(file))
 
 
 def module_file(name, folder=ROOT):

@@ -19,6 +19,11 @@ class _CurrentStream(logging.StreamHandler):
     def stream(self):
         return sys.stderr if os.environ.get('GENMIX_HEADLESS') else sys.stdout
 
+    def format(self, record):
+        """The line; what the encoding of the terminal lacks becomes a question mark."""
+        encoding = getattr(self.stream, 'encoding', None) or 'utf-8'
+        return super().format(record).encode(encoding, 'replace').decode(encoding)
+
 
 log = logging.getLogger('genmix')
 if not log.handlers:

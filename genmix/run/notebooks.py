@@ -34,6 +34,8 @@ class Parameter:
         """
         if value is None:
             return self.optional
+        if self.default is None:
+            return isinstance(value, str)
         kind = type(self.default)
         if kind is float:
             return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -180,12 +182,9 @@ def rules(every=None):
             '$(R)/params.yaml',
             *stages,
         ]
-        lines += [
-            f'{done}: {" ".join(needs)}',
-            f'\t@$(RUNNER) {nb.name}',
-            f'{nb.name}: {done}',
-            f'.PHONY: {nb.name}',
-        ]
+        # what is finished appears whole: make must not remove it when it is stopped
+        lines += [f'{done}: {" ".join(needs)}', f'\t@$(RUNNER) {nb.name}', f'.PRECIOUS: {done}']
+        lines += [f'.PHONY: {nb.name}']
         lines += [f'$(R)/{stage}/provenance.json: {done} ; @:' for stage in nb.makes] + ['']
     return '\n'.join(lines)
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from genmix import StudyError
+from genmix.run.imports import closure
 
 
 def load_plugins(paths):
@@ -18,6 +19,7 @@ def load_plugins(paths):
         name = f'genmix_plugin_{path.stem}'
         if getattr(sys.modules.get(name), '__file__', None) == str(path):
             continue
+        closure([path])  # keeps the source of the file, and of those beside it, as it is imported now
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         if str(path.parent) not in sys.path:

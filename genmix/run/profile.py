@@ -3,6 +3,7 @@
 a profile of params/, SET, and the parameters of each notebook that follow from both.
 """
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import yaml
 
 from genmix import StudyError
 from genmix.run.files import atomic_write, file_lock, files_hash
+from genmix.run.interactive import WHERE
 from genmix.run.limits import check
 from genmix.run.log import log
 
 RESERVED = {'run'}  # the runner itself fills these parameters
-WHERE = {'workers', 'scheduler'}  # where the work is done: a run may go on elsewhere
+ASKED = ('profile', 'set', 'notebooks', 'files')  # what params.yaml holds
 
 
 def read_profile(path):
@@ -31,30 +33,18 @@ def read_profile(path):
     return profile
 
 
-def read_settings(pairs):
-    """{key: value} from words such as alpha=0.2 or 02_dcgan.steps=100; values are YAML."""
-    settings = {}
-    for pair in pairs:
-        key, equal, value = pair.partition('=')
-        if not equal:
-            raise StudyError(
-                f'SET takes key=value, and "{pair}" has no "=": a value with spaces needs quotes, as in '
-                'SET="data_dir=\'/a b\'".'
-            )
-        try:
-            settings[key] = yaml.safe_load(value) if value else ''
-        except yaml.YAMLError:
-            raise StudyError(
-                f'The value of {key} in SET does not read as YAML: put quotes around it.'
-            ) from None
-    return settings
-
-
 def notebooks_with(key, every):
     """Notebooks that declare `key` (plain, or NOTEBOOK.key)."""
     name, dot, plain = key.rpartition('.')
     known = [nb for nb in every if plain in nb.parameters and plain not in RESERVED]
     return [nb for nb in known if not dot or nb.name == name]
+
+
+def parameter_of(every):
+    """A function from a key of SET to the Parameter that it sets, None where no notebook declares it."""
+    return lambda key: next(
+        (nb.parameters[key.rpartition('.')[2]] for nb in notebooks_with(key, every)), None
+    )
 
 
 def resolve(profile, settings, every):
@@ -126,7 +116,7 @@ def claim(study, profile_path, profile, settings, every, check_owners=lambda par
     """
     path, name = study.path('params.yaml'), Path(profile_path).stem
     with file_lock(study.path('.params.lock')):
-        before = yaml.safe_load(path.read_text()) if path.exists() else None
+        before = read_claim(study)
         if before:
             settings = settings or before['set']
             if (before['profile'], _what(before['set'])) != (name, _what(settings)):
@@ -145,9 +135,50 @@ def claim(study, profile_path, profile, settings, every, check_owners=lambda par
             )
         if before != now:
             check_owners(params)
-            with atomic_write(path) as part:
-                part.write_text(yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(now, sort_keys=False, allow_unicode=True)
+        for place in (copy_of(path), path):
+            if before != now or not place.exists():
+                with atomic_write(place) as part:
+                    part.write_text(text, encoding='utf-8')
     return now['notebooks']
+
+
+def copy_of(path):
+    """The hidden copy of params.yaml that heals it."""
+    return path.with_name('.params.copy.yaml')
+
+
+def read_claim(study):
+    """What params.yaml of a run holds, None for a new run.
+
+    Where it is gone, damaged or edited by hand, its copy is put back, with a line in the log.  StudyError
+    when it is damaged and there is no sound copy.
+    """
+    path = study.folder / 'params.yaml'
+    copy, now = _claim_in(copy_of(path)), _claim_in(path)
+    if copy and copy != now:
+        log.info(f'runs/{study.run}/params.yaml is not as it was written: its copy is put back')
+        stamp = copy_of(path).stat()
+        with atomic_write(path) as part:
+            part.write_bytes(copy_of(path).read_bytes())
+            os.utime(part, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        return copy
+    if path.exists() and not now:
+        raise StudyError(
+            f'runs/{study.run}/params.yaml is damaged: remove it, and give the SET that this run was made '
+            'with once more.'
+        )
+    return now
+
+
+def _claim_in(path):
+    """The content of a params.yaml, None where there is no sound one."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    whole = isinstance(found, dict) and all(name in found for name in ASKED)
+    return found if whole and all(isinstance(found[k], dict) for k in ASKED[1:]) else None
 
 
 def _what(settings):

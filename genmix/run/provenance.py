@@ -11,12 +11,14 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from genmix.run.imports import ROOT, closure
+from genmix import StudyError
+from genmix.run.imports import ROOT, closure, source
 
 LIBRARIES = ('torch', 'torchvision', 'fastai', 'diffusers', 'transformers', 'numpy', 'scikit-learn')
-# Folders, cache, log and parameters move results about but compute none: of run/ only the device counts in
-# a key.
+# Folders, cache, log and parameters move results about but compute none, nor do the package's two exceptions:
+# of run/ only the device counts in a key.
 HARNESS = {f for f in (ROOT / 'genmix' / 'run').glob('*.py') if f.name != 'device.py'}
+HARNESS.add(ROOT / 'genmix' / '__init__.py')
 
 
 def without_docstrings(code):
@@ -31,11 +33,18 @@ def without_docstrings(code):
 
 @cache
 def code_of_file(file):
-    """`without_docstrings` of a source file, read once:
+    """`without_docstrings` of a source file as this process imported it; looked up once in a process.
 
-    a module edited meanwhile counts from the next process.
+    StudyError when the file does something else by now: nobody could say which of both a result came from.
     """
-    return without_docstrings(file.read_text(encoding='utf-8'))
+    code = without_docstrings(source(file))
+    try:
+        same = source(file) == (now := file.read_text(encoding='utf-8')) or without_docstrings(now) == code
+    except (OSError, SyntaxError):
+        same = False
+    if not same:
+        raise StudyError(f'{file.name} was edited while this process ran: start it, or the kernel, again.')
+    return code
 
 
 def code_key(thing):

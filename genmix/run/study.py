@@ -6,20 +6,38 @@ loaded, never made again.
 """
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
 
 from genmix import StudyError
-from genmix.run.files import atomic_write, file_lock, replace_folder
+from genmix.run.files import (
+    PROVENANCE,
+    atomic_write,
+    checksum,
+    file_lock,
+    first_damage,
+    replace_folder,
+    to_disk,
+    written,
+)
+from genmix.run.interactive import check_parameters
 from genmix.run.log import log
+from genmix.run.names import check_name
 from genmix.run.provenance import environment, key_of
 
 
 def home() -> Path:
-    """The folder that holds params/ and runs/: the nearest one at or above the working directory."""
+    """The folder that holds params/ and runs/: the nearest one at or above the working directory.
+
+    StudyError when there is none.
+    """
     here = Path.cwd()
-    return next((f for f in (here, *here.parents) if (f / 'params' / 'cpu.yaml').exists()), here)
+    for folder in (here, *here.parents):
+        if (folder / 'params' / 'cpu.yaml').exists():
+            return folder
+    raise StudyError(f'{here} is not in a copy of the study: change into the folder that holds params/.')
 
 
 def stage_name(kind: str, name: str, fold: int = 0) -> str:
@@ -30,14 +48,19 @@ def stage_name(kind: str, name: str, fold: int = 0) -> str:
 class Study:
     """The run folder `runs/<run>`; it appears when something is written.
 
+    StudyError for a name that reaches beyond one folder of runs/, and in a notebook in the browser whose
+    parameters are not those that the run was made with: its stages would be replaced.
+
     study = Study(run)
     folder = study.stage('generators/dcgan', build, params=..., inputs=[train.content_hash])
     """
 
     def __init__(self, run: str = 'scratch', home_dir: Path | str | None = None):
-        self.run = run
+        self.run = check_name(run, 'run')
         self.home = Path(home_dir or home())
         self.folder = self.home / 'runs' / run
+        if not home_dir:
+            check_parameters(self.folder)
 
     def __repr__(self):
         return f'Study(runs/{self.run})'
@@ -55,21 +78,33 @@ class Study:
     def provenance(self, name: str) -> dict:
         """The provenance of stage `name`, {} when it is not there."""
         try:
-            return json.loads((self.folder / name / 'provenance.json').read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            about = json.loads((self.folder / name / PROVENANCE).read_text(encoding='utf-8'))
+        except (OSError, ValueError):
             return {}
+        return about if isinstance(about, dict) else {}
 
     def key(self, name: str) -> str:
         """The key of stage `name`, '' when it is not there."""
         return self.provenance(name).get('key', '')
 
     def need(self, name: str, notebook: str) -> Path:
-        """Folder of stage `name`; StudyError with the make target that brings it when it is missing."""
+        """Folder of stage `name`; StudyError with the make target that brings it when it is missing.
+
+        StudyError too when a file of it is no longer as it was written; that target makes it again.
+        """
+        remedy = f'run `make {notebook} RUN={self.run}`'
         if not self.key(name):
-            raise StudyError(
-                f'runs/{self.run}/{name} is missing: run `make {notebook} RUN={self.run}` first.'
-            )
+            raise StudyError(f'runs/{self.run}/{name} is missing: {remedy} first.')
+        if damage := self.damaged(name):
+            raise StudyError(f'runs/{self.run}/{damage} is not as it was written: {remedy} again.')
         return self.folder / name
+
+    def damaged(self, name: str) -> str:
+        """A file of stage `name` that is gone or not as it was written (by its checksum), as a path below the
+        run; '' when none.
+        """
+        found = first_damage(self.folder / name, self.provenance(name).get('files', {}))
+        return found and os.path.normpath(f'{name}/{found}')
 
     def stage(self, name, build, params=None, inputs=(), code=None) -> Path:
         """Folder of stage `name`, made by `build(folder)` unless it is there with the same key.
@@ -85,35 +120,60 @@ class Study:
         """
         params, final = params or {}, self.folder / name
         key = key_of(params, inputs, code or build)
-        work = final.parent / f'.{final.name}.{key}'
-        with file_lock(final.parent / f'.{final.name}.lock'):
+
+        def waiting(process):
+            log.info(f'{name}: waits for process {process}, which makes it')
+
+        with file_lock(final.parent / f'.{final.name}.lock', waiting):
             if self.key(name) == key:
-                log.info(f'{name}: cached (key {key})')
-                return final
-            work.mkdir(parents=True, exist_ok=True)
-            start = time.time()
-            build(work)
-            seconds = time.time() - start
-            about = self._about(name, key, params, inputs) | {'seconds': round(seconds, 1), **environment()}
-            (work / 'provenance.json').write_text(json.dumps(about, indent=1, default=str))
-            replace_folder(work, final)
-            for stale in final.parent.glob(f'.{final.name}.????????????????'):
-                shutil.rmtree(stale)
+                if not (damage := self.damaged(name)):
+                    log.info(f'{name}: cached (key {key})')
+                    return final
+                log.info(f'{damage} is not as it was written: {name} is made again')
+            seconds = self._make(final, build, self._about(name, key, params, inputs))
         self.note_time(name, seconds)
         log.info(f'{name}: made in {seconds:.0f} s (key {key})')
         return final
 
-    def sign(self, name: str, params=None, inputs=()) -> None:
-        """Provenance for a folder of other stages or single files; untouched when nothing changed."""
-        key = key_of(params or {}, inputs)
-        if self.key(name) != key:
-            about = self._about(name, key, params, inputs) | environment()
-            with atomic_write(self.path(name, 'provenance.json')) as part:
-                part.write_text(json.dumps(about, indent=1, default=str))
+    def _make(self, final, build, about):
+        """Build a stage and put it into its place; returns seconds.
+
+        One that comes out as it was before it was damaged keeps its provenance: make finds nothing newer.
+        """
+        work, before = final.parent / f'.{final.name}.{about["key"]}', self.provenance(about['stage'])
+        work.mkdir(parents=True, exist_ok=True)
+        start = time.time()
+        build(work)
+        seconds = time.time() - start
+        about['files'] = {p.relative_to(work).as_posix(): checksum(p) for p in written(work)}
+        if (before.get('key'), before.get('files')) == (about['key'], about['files']):
+            shutil.copy2(final / PROVENANCE, work / PROVENANCE)
+        else:
+            about |= {'seconds': round(seconds, 1), **environment()}
+            (work / PROVENANCE).write_text(json.dumps(about, indent=1, default=str), encoding='utf-8')
+        to_disk(*written(work), work / PROVENANCE)
+        replace_folder(work, final)
+        for stale in final.parent.glob(f'.{final.name}.????????????????'):
+            shutil.rmtree(stale)
+        return seconds
+
+    def sign(self, name: str, params=None, inputs=(), files=None) -> None:
+        """Provenance for a folder of other stages or single files; untouched when nothing changed.
+
+        files   what of the run is of this making, for their checksums; None: what lies in the folder itself
+        """
+        key, folder = key_of(params or {}, inputs), self.folder / name
+        files = written(folder, deep=False) if files is None else files
+        files = {os.path.relpath(path, folder): checksum(path) for path in files}
+        if self.key(name) != key or self.provenance(name).get('files') != files:
+            about = self._about(name, key, params, inputs) | environment() | {'files': files}
+            with atomic_write(self.path(name, PROVENANCE)) as part:
+                part.write_text(json.dumps(about, indent=1, default=str), encoding='utf-8')
 
     @staticmethod
     def _about(name, key, params, inputs):
-        return {'key': key, 'stage': name, 'params': params, 'inputs': list(map(str, inputs))}
+        asked = {'key': key, 'stage': name, 'params': params, 'inputs': list(map(str, inputs))}
+        return asked | {'notebook': os.environ.get('GENMIX_NOTEBOOK', '')}
 
     def note_time(self, stage: str, seconds: float) -> None:
         """Add one line to timings.csv (stage, seconds)."""

@@ -11,6 +11,7 @@ from genmix.classifier.config import Regime
 from genmix.classifier.training import predict
 from genmix.classifier.trials import Trial, load_classifier, run_all
 from genmix.data import build
+from genmix.data.cohort import Cohort
 from genmix.generators import synthetic
 from genmix.mixing.arms import arms_for, load_arms
 
@@ -137,8 +138,9 @@ def test_kept_weights_give_the_stored_predictions(ready):
 
 
 def test_a_set_from_another_split_is_refused(ready):
-    manifest = ready.folder / 'synthetic' / 'toy' / 'manifest.csv'
-    manifest.write_text(manifest.read_text().replace(build.part(ready).fingerprint, 'f' * 16))
+    toy = Cohort.load(ready.folder / 'synthetic' / 'toy')
+    toy.extra['split'] = 'f' * 16
+    ready.stage('synthetic/toy', toy.save, {'learned from': 'another split'})
     with pytest.raises(StudyError, match='another training split'):
         run_all(ready, some('toy'), workers=1)
 
@@ -156,4 +158,31 @@ def test_half_a_trial_is_not_cached(ready):
     trial.about(ready).unlink()
     assert not trial.is_cached(ready)
     trial.about(ready).write_text(json.dumps({'key': 'old'}))
+    assert not trial.is_cached(ready)
+
+
+DAMAGES = {
+    'predictions/none-s0-f0.csv.gz': lambda content: content[:-20],
+    'classifiers/none/model.safetensors': lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    'predictions/none-s0-f0.json': lambda content: b'[]',
+}
+
+
+def test_damaged_predictions_and_weights_are_named_and_trained_again(ready, capsys):
+    (trial,) = some('none')
+    run_all(ready, [trial], workers=1)
+    table = pd.read_csv(trial.file(ready))
+    for file, damage in DAMAGES.items():
+        path = ready.folder / file
+        before = path.read_bytes()
+        path.write_bytes(damage(before))
+        if path.suffix != '.json':
+            with pytest.raises(StudyError, match=f'{file} is not as it was written: run `make 08_cl'):
+                ready.need('predictions', '08_classification')
+        run_all(ready, [trial], workers=1)
+        assert path.suffix == '.json' or path.read_bytes() == before
+        assert path.suffix == '.json' or f'{file} is gone or not as it was' in capsys.readouterr().out
+    assert not ready.damaged('predictions')
+    swapped = table.rename(columns={'p_cyst': 'p_metastasis', 'p_metastasis': 'p_cyst'})
+    swapped.to_csv(trial.file(ready), index=False)
     assert not trial.is_cached(ready)

@@ -31,7 +31,9 @@ def finished(tmp_path_factory):
     for arm in arms:
         rule = vars(rules['genmix']) if arm.rule else {}
         trial = trials.Trial(arm=arm, seed=0, regime=REGIME, batches=batches, rule=rule)
-        trials.save_classifier(study, trial, vgg.build_classifier(REGIME, train), np.ones(3))
+        trials.save_classifier(
+            study, trial, trial.key(study), vgg.build_classifier(REGIME, train), np.ones(3)
+        )
     study.sign('predictions', {'arms': {arm.name: vars(arm) for arm in arms}})
     return study, train, made
 

@@ -8,7 +8,8 @@ from genmix.__main__ import check_owners
 from genmix.generators import PAPER
 from genmix.mixing.arms import arms_for
 from genmix.run.notebooks import Notebook, notebooks
-from genmix.run.profile import claim, read_profile, read_settings, resolve
+from genmix.run.profile import claim, copy_of, parameter_of, read_profile, resolve
+from genmix.run.settings import read_settings
 
 
 @pytest.fixture
@@ -53,7 +54,8 @@ def test_sections_that_agree_are_set_together(every):
 
 
 def test_exponents_are_numbers(every):
-    assert resolve({}, read_settings(['01_a.alpha=1e-3']), every)['01_a'] == {'alpha': 0.001}
+    settings = read_settings([('01_a.alpha', '1e-3')], parameter_of(every))
+    assert resolve({}, settings, every)['01_a'] == {'alpha': 0.001}
 
 
 def test_files_that_parameters_name_belong_to_the_run(study, tmp_path, capsys):
@@ -73,20 +75,6 @@ def test_every_profile_that_ships_is_valid(profile):
 
 def test_null_where_annotated(every):
     assert resolve({'01_a': {'maybe': None}}, {}, every)['01_a'] == {'maybe': None}
-
-
-def test_settings_are_yaml():
-    assert read_settings(['a=1', 'b=0.5', 'c=[x, y]', 'd=/a b', 'e=', 'n.f=true', 'g=a=b']) == {
-        'a': 1,
-        'b': 0.5,
-        'c': ['x', 'y'],
-        'd': '/a b',
-        'e': '',
-        'n.f': True,
-        'g': 'a=b',
-    }
-    with pytest.raises(StudyError, match='key=value'):
-        read_settings(['alpha'])
 
 
 def test_profiles_that_are_no_profiles(tmp_path):
@@ -162,3 +150,37 @@ def test_the_gpu_profile_names_arms_that_exist():
 def test_values_of_every_profile_are_in_the_bounds_of_their_owners(profile, study):
     every = notebooks(ROOT / 'notebooks')
     check_owners(resolve(read_profile(profile), {}, every), every, study)
+
+
+def claimed(study, every):
+    claim(study, 'params/p.yaml', {'common': {'alpha': 1.0}}, {'name': 'z'}, every)
+    return study.path('params.yaml')
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [b'', b'\x00' * 40, b'set: [', b'profile: p\nset: {name: q}\nnotebooks: {}\nfiles: {}\n', b'- 1', None],
+)
+def test_damaged_params_are_put_back_with_the_set_of_the_run(study, every, damage, capsys):
+    path = claimed(study, every)
+    before, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    path.unlink() if damage is None else path.write_bytes(damage)
+    assert claim(study, 'params/p.yaml', {'common': {'alpha': 1.0}}, {}, every)['01_a']['name'] == 'z'
+    assert path.read_bytes() == before
+    assert path.stat().st_mtime_ns <= stamp, 'make would execute everything again'
+    assert 'runs/test/params.yaml is not as it was written: its copy is put back' in capsys.readouterr().out
+
+
+def test_damaged_params_without_a_copy_are_one_sentence(study, every):
+    path = claimed(study, every)
+    for file in (path, copy_of(path)):
+        file.write_text('set: [')
+    with pytest.raises(StudyError, match='runs/test/params.yaml is damaged: remove it, and give the SET'):
+        claim(study, 'params/p.yaml', {}, {}, every)
+
+
+def test_a_run_made_before_there_were_copies_gets_one(study, every):
+    path = claimed(study, every)
+    copy_of(path).unlink()
+    claim(study, 'params/p.yaml', {'common': {'alpha': 1.0}}, {}, every)
+    assert copy_of(path).read_bytes() == path.read_bytes()

@@ -1,10 +1,13 @@
 import importlib
 import importlib.util
+import os
+import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
 
+from genmix import StudyError
 from genmix.audit import judge
 from genmix.classifier import trials
 from genmix.data import build
@@ -106,3 +109,48 @@ def test_make_and_the_cache_follow_the_same_graph():
         notebook = where.get(name) or getattr(owner, 'notebook', '') or '07_genmix'
         module = sys.modules[getattr(owner, '__module__', getattr(owner, '__name__', ''))]
         assert set(imports.closure([ROOT / module.__file__])) <= every[notebook], name
+
+
+def test_a_key_is_of_the_code_that_was_imported(tmp_path):
+    """A module edited while a run goes: its results are filed under no key, rather than under a wrong one."""
+    plugin, helper = tmp_path / 'mine.py', tmp_path / 'helper.py'
+    plugin.write_text('import helper\n\nclass Mine:\n    value = helper.VALUE\n')
+    helper.write_text('VALUE = 1\n')
+    steps = """
+import sys
+from pathlib import Path
+from genmix import StudyError
+from genmix.run.plugins import load_plugins
+from genmix.run.provenance import code_key
+plugin, helper, text = sys.argv[1:]
+load_plugins([plugin])
+Path(helper).write_text(text)
+try:
+    print('key', code_key(sys.modules['genmix_plugin_mine'].Mine))
+except StudyError as error:
+    print(error)
+"""
+
+    def key(text):
+        command = [sys.executable, '-c', steps, plugin, helper, text]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(ROOT)}
+        )
+        return done.stdout.strip() or done.stderr
+
+    first = key('VALUE = 1\n')
+    assert first.startswith('key ')
+    assert key('VALUE = 1  # one\n') == first, 'a comment is no other code'
+    said = key('VALUE = 2\n')
+    assert said == 'helper.py was edited while this process ran: start it, or the kernel, again.'
+    assert key('VALUE = 2\n').startswith('key ') and key('VALUE = 2\n') != first
+    assert 'was edited' in key('VALUE = (')
+
+
+def test_an_edit_of_the_package_after_it_was_imported_is_noticed(monkeypatch):
+    file = ROOT / 'genmix' / 'data' / 'sampling.py'
+    monkeypatch.setitem(imports._sources, file, imports.source(file) + '\nEDITED = 1\n')
+    provenance.code_of_file.cache_clear()
+    with pytest.raises(StudyError, match='sampling.py was edited while this process ran'):
+        code_key(trials)
+    provenance.code_of_file.cache_clear()

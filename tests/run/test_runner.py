@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from test_notebook_files import notebook, three
 
 from genmix import StudyError, __main__
 from genmix.run import runner
+from genmix.run.kernels import kernel_manager
 from genmix.run.notebooks import Notebook, notebooks
 from genmix.run.runner import execute
 from genmix.run.study import Study
@@ -134,7 +136,7 @@ def test_kernels_that_start_together_have_sockets_of_their_own(tmp_path, monkeyp
     import asyncio
 
     async def together():
-        managers = [runner.kernel_manager(subprocess.DEVNULL)(kernel_name='python3') for _ in range(2)]
+        managers = [kernel_manager(subprocess.DEVNULL)(kernel_name='python3') for _ in range(2)]
         await asyncio.gather(*(m.start_kernel() for m in managers))
         folders = [Path(m.ip).parent for m in managers]
         clients = [m.client() for m in managers]
@@ -184,10 +186,128 @@ def test_a_generator_that_is_left_out_is_not_trained(project, capsys):
     assert study.path('synthetic/a/provenance.json').exists() and not study.key('synthetic/a')
 
 
-def test_lost_predictions_are_named(study):
-    study.sign('predictions', {'trials': {'a-s0-f0': 'k', 'b-s1-f0': 'k'}, 'arms': {}})
-    (study.folder / 'predictions' / 'b-s1-f0.csv.gz').write_bytes(b'')
-    assert (
-        runner.missing_predictions(study) == ['a-s0-f0.csv.gz']
-        and runner.missing_predictions(Study('other', study.home)) == []
+def test_lost_and_damaged_files_are_named_and_their_notebook_is_forgotten(study, capsys, monkeypatch):
+    monkeypatch.setenv('GENMIX_NOTEBOOK', '08_classification')
+    for name in ('a-s0-f0', 'b-s1-f0'):
+        study.path('predictions', f'{name}.csv.gz').write_bytes(b'x')
+    study.sign('predictions', {'trials': {}})
+    study.stage('generators/a', lambda out: (out / 'w').write_bytes(b'1234'))
+    done = study.path('notebooks', '08_classification.ipynb')
+    done.write_text('{}')
+    runner.forget_damaged(study)
+    assert done.exists() and 'again' not in capsys.readouterr().out
+    (study.folder / 'predictions' / 'a-s0-f0.csv.gz').unlink()
+    (study.folder / 'generators' / 'a' / 'w').write_bytes(b'1235')
+    runner.forget_damaged(study)
+    said = capsys.readouterr().out
+    for file in ('predictions/a-s0-f0.csv.gz', 'generators/a/w'):
+        assert f'runs/test/{file} is gone or not as it was written: 08_classification makes it again' in said
+    assert not done.exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'{"cells": [', b'\xff{}', b'3'])
+def test_a_damaged_page_is_executed_again(study, content, capsys):
+    whole, broken = (study.path('notebooks', f'0{i}_a.ipynb') for i in (1, 2))
+    whole.write_text('{}')
+    broken.write_bytes(content)
+    failed = study.path('notebooks', '02_a.failed.ipynb')
+    failed.write_bytes(content)
+    runner.forget_damaged(study)
+    assert whole.exists() and failed.exists() and not broken.exists()
+    assert 'runs/test/notebooks/02_a.ipynb is damaged: it is executed again' in capsys.readouterr().out
+
+
+def test_a_notebook_that_another_process_executes_is_waited_for(study, every, capsys):
+    """The second of two makes says who holds the notebook, and both end with a finished one."""
+    code = (
+        'import sys, time; from pathlib import Path; from genmix.run.files import file_lock\n'
+        'with file_lock(Path(sys.argv[1])): print("held", flush=True); time.sleep(1.5)'
     )
+    lock = study.path('notebooks', '.01_a.lock')
+    other = subprocess.Popen([sys.executable, '-c', code, lock], stdout=subprocess.PIPE, text=True)
+    other.stdout.readline()
+    execute(every[0], {}, study)
+    other.wait()
+    said = capsys.readouterr().out
+    assert f'01_a waits: process {other.pid} executes it in runs/test' in said and '01_a done' in said
+    assert study.path('notebooks', '01_a.ipynb').exists() and lock.read_text() == ''
+
+
+def test_the_kernel_is_this_python_whatever_the_kernelspec_of_the_user_names(study, tmp_path, monkeypatch):
+    spec = tmp_path / 'jupyter' / 'kernels' / 'python3'
+    spec.mkdir(parents=True)
+    about = {'argv': ['/bin/false', '{connection_file}'], 'display_name': 'x', 'language': 'python'}
+    (spec / 'kernel.json').write_text(json.dumps(about))
+    monkeypatch.setenv('JUPYTER_DATA_DIR', str(tmp_path / 'jupyter'))
+    show = "import os, sys\nprint(sys.executable, os.environ['GENMIX_NOTEBOOK'])"
+    execute(Notebook(notebook(tmp_path / '01_k.ipynb', [("run = ''", 'parameters'), (show,)])), {}, study)
+    assert f'{sys.executable} 01_k' in study.path('notebooks', '01_k.ipynb').read_text()
+
+
+def test_the_last_words_of_a_dead_kernel_are_named(study, tmp_path):
+    die = "import os, sys\nprint('no memory', file=sys.__stderr__, flush=True)\nos._exit(1)"
+    nb = Notebook(notebook(tmp_path / '05_e.ipynb', [("run = ''", 'parameters'), (die,)]))
+    with pytest.raises(StudyError, match=r'\(open runs/test/notebooks/05_e.kernel.log and .*failed.ipynb\)'):
+        execute(nb, {}, study)
+    assert 'no memory' in study.path('notebooks', '05_e.kernel.log').read_text()
+
+
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_it_says_one_line_and_leaves_no_sockets(project, tmp_path, how):
+    """Ctrl-C and others; what kill -9 leaves goes with the next notebook."""
+    (project / 'notebooks').mkdir(exist_ok=True)
+    body = "open('begun', 'w').close()\nimport time; time.sleep(60)"
+    notebook(project / 'notebooks' / '01_a.ipynb', [("run = 'scratch'", 'parameters'), (body,)])
+    (project / 'params' / 'p.yaml').write_text('01_a: {}\n')
+    (temporary := tmp_path / 't').mkdir()
+    command = [sys.executable, '-m', 'genmix', '01_a', '--params', 'params/p.yaml', '--run', 'k']
+    child = subprocess.Popen(
+        command,
+        cwd=project,
+        env=os.environ | {'TMPDIR': str(temporary), 'PYTHONPATH': str(ROOT)},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.time() + 60
+    while not (project / 'begun').exists() and time.time() < end:
+        time.sleep(0.1)
+    os.killpg(child.pid, how)
+    said = child.communicate(timeout=30)[1]
+    if how != signal.SIGKILL:
+        assert said.count('\n') == 1 and said.startswith('error: interrupted') and child.returncode == 130
+    if how == signal.SIGKILL:
+        code = 'from genmix.run.kernels import sweep; sweep()'
+        subprocess.run([sys.executable, '-c', code], env=os.environ | {'TMPDIR': str(temporary)}, check=True)
+    assert not list(temporary.iterdir()) and not (project / 'runs/k/notebooks/01_a.ipynb').exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(project, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError(30, 'Read-only file system', 'runs/p/params.yaml')
+
+    monkeypatch.chdir(project)
+    (project / 'notebooks').mkdir()
+    monkeypatch.setattr(__main__, 'claim', fail)
+    assert __main__.main(['--check', '--params', 'params/cpu.yaml']) == 1
+    said = capsys.readouterr().err
+    assert said.startswith('error: runs/p/params.yaml: Read-only file system: give') and said.count('\n') == 1
+
+
+def test_outside_a_checkout_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert __main__.main(['02_dcgan']) == 1
+    said = capsys.readouterr().err
+    assert 'is not in a copy of the study: change into the folder that holds params/' in said
+    assert said.count('\n') == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    'name', ['', '.', '..', '../notebooks', '/tmp/x', 'a/b', 'a b', '*', '-x', 'x:y', 'x%y', 'é']
+)
+def test_a_run_is_one_folder_below_runs(project, name, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    (project / 'notebooks').mkdir()
+    assert __main__.main(['--check', f'--run={name}']) == 1
+    assert 'a name begins with a letter or a digit' in capsys.readouterr().err
+    assert not (project / 'runs').exists()

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -163,3 +164,107 @@ def test_what_a_killed_process_left_of_a_file_goes_when_the_file_is_written_agai
     with atomic_write(tmp_path / 'a.txt') as part:
         part.write_text('done')
     assert sorted(p.name for p in tmp_path.iterdir()) == [f'.a.txt.{os.getppid()}.part', 'a.txt']
+
+
+def made(study, name='a'):
+    """A stage of two files, one of them in a sub-folder."""
+
+    def build(out):
+        (out / 'sub').mkdir()
+        (out / 'x.bin').write_bytes(b'0123456789')
+        (out / 'sub' / 'y.csv').write_text('a,b\n1,2\n')
+
+    return study.stage(name, build)
+
+
+def flip(path):
+    """Flip one bit of a file; size and time of modification stay."""
+    about, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    'file, damage',
+    [
+        ('x.bin', flip),
+        ('sub/y.csv', flip),
+        ('x.bin', lambda p: p.write_bytes(b'01234')),
+        ('sub/y.csv', lambda p: p.write_text('a,b\n2,1\n')),
+        ('x.bin', lambda p: p.write_bytes(b'')),
+        ('x.bin', lambda p: p.unlink()),
+        ('sub', shutil.rmtree),
+    ],
+)
+def test_a_damaged_stage_is_named_and_made_again(study, capsys, file, damage):
+    folder = made(study)
+    before = {p: p.read_bytes() for p in folder.rglob('*.*') if p.name != 'provenance.json'}
+    assert study.need('a', '01_data') == folder and not study.damaged('a')
+    stamp = (folder / 'provenance.json').stat().st_mtime_ns
+    damage(folder / file)
+    named = 'sub/y.csv' if file == 'sub' else file
+    with pytest.raises(StudyError, match=f'runs/test/a/{named} is not as it was written: run `make 01_data'):
+        study.need('a', '01_data')
+    made(study)
+    assert f'a/{named} is not as it was written: a is made again' in capsys.readouterr().out
+    assert {p: p.read_bytes() for p in before} == before and not study.damaged('a')
+    assert (folder / 'provenance.json').stat().st_mtime_ns == stamp, 'make would execute what stands on it'
+
+
+def test_what_a_folder_of_stages_holds_itself_is_checked_too(study):
+    made(study, 'audit/b')
+    card = study.path('audit', 'card.csv')
+    card.write_text('1')
+    study.sign('audit', {'a': 1})
+    assert list(study.provenance('audit')['files']) == ['card.csv']
+    flip(card)
+    assert study.damaged('audit') == 'audit/card.csv'
+    card.write_text('2')
+    study.sign('audit', {'a': 1})
+    assert not study.damaged('audit')
+
+
+def test_a_stage_of_an_older_version_has_no_checksums_and_is_taken_as_it_is(study):
+    path = made(study) / 'provenance.json'
+    about = json.loads(path.read_text())
+    del about['files']
+    path.write_text(json.dumps(about))
+    flip(study.folder / 'a' / 'x.bin')
+    assert study.need('a', '01_data')
+
+
+@pytest.mark.parametrize('text', ['[]', '3', '\xff\xfe', ''])
+def test_a_damaged_provenance_makes_the_stage_again(study, text):
+    path = made(study) / 'provenance.json'
+    path.write_bytes(text.encode('latin1'))
+    assert study.key('a') == ''
+    assert study.key(made(study).name) != ''
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(study, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, 'fsync', lambda fd: calls.append(os.readlink(f'/proc/self/fd/{fd}')))
+    monkeypatch.setattr(os, 'replace', lambda a, b: calls.append(f'replace {b}'))
+    monkeypatch.setattr(os, 'rename', lambda a, b: calls.append(f'rename {b}'))
+    with atomic_write(study.path('f.txt')) as part:
+        part.write_text('x')
+    assert 'f.txt' in calls[0] and calls[1] == f'replace {study.folder / "f.txt"}'
+    calls.clear()
+    made(study)
+    last = calls.index(f'rename {study.folder / "a"}')
+    before = {name for call in calls[:last] for name in ('x.bin', 'y.csv', 'provenance.json') if name in call}
+    assert before == {'x.bin', 'y.csv', 'provenance.json'}
+
+
+def test_home_is_not_guessed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match='is not in a copy of the study: change into the folder that holds'):
+        Study('s')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', ['', '.', '../escaped', 'a/b', '/x', 'a b', '*'])
+def test_a_study_takes_only_names(project, name):
+    with pytest.raises(StudyError, match='a name begins with a letter or a digit'):
+        Study(name, project)

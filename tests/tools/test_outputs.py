@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools.outputs import packed, presentable
+from genmix import StudyError
+from tools.outputs import packed, presentable, read_executed
 
 
 def noisy(size=256, colour=False, seed=0):
@@ -171,3 +172,10 @@ def test_what_cannot_be_packed_without_loss_stays():
 def test_what_is_presentable_stays_as_it_is():
     clean = presentable(executed(stream('5 patients\n'), shown(noisy())))
     assert presentable(clean) == clean
+
+
+@pytest.mark.parametrize('content', [b'', b'{"cells": [', b'\xff', b'{}', b'[]'])
+def test_a_damaged_page_is_one_sentence(tmp_path, content):
+    (tmp_path / '01_a.ipynb').write_bytes(content)
+    with pytest.raises(StudyError, match='01_a.ipynb is damaged: call make all for this run'):
+        read_executed(tmp_path / '01_a.ipynb')

@@ -30,7 +30,6 @@ def load(data_dir, image_size=64, csv='', channel='gray', skip_faulty=False):
     data_dir     one sub-folder of images per class, sorted by name; kinds of files: pictures.ENDINGS.  What
                  systems put beside files is skipped; masks and overlays of images, known by their names, and
                  files of other kinds are passed over and counted in the notes
-    image_size   pixels a side
     csv          a table file,patient,label: its path, also relative to data_dir; default: labels.csv in
                  data_dir, where there is one.  `file` lies anywhere below data_dir, `label` is the class name
     channel      of colour images: gray, red, green or blue
