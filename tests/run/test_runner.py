@@ -268,6 +268,8 @@ def test_stopped_it_says_one_line_and_leaves_no_sockets(project, tmp_path, how):
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell that starts the tests in the background has them ignore Ctrl-C, and their children too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.time() + 60
     while not (project / 'begun').exists() and time.time() < end:

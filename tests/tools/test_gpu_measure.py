@@ -7,10 +7,12 @@ import torch
 from conftest import ROOT
 from test_diffusion import class_base as class_base
 
+from genmix.__main__ import parameter_of
 from genmix.generators.latent.backbones import from_hub
 from genmix.generators.latent.frozen_pipeline import open_pipeline
 from genmix.run.notebooks import notebooks
-from genmix.run.profile import read_profile, read_settings, resolve
+from genmix.run.profile import read_profile, resolve
+from genmix.run.settings import read_settings
 from tools import gpu_measure, gpu_models
 
 TINY = """
@@ -63,7 +65,9 @@ def test_the_models_have_the_true_shapes(monkeypatch):
 def test_the_script_asks_for_what_notebooks_know():
     script, every = (ROOT / 'tools' / 'gpu_check.sh').read_text(), notebooks(ROOT / 'notebooks')
     few = re.search(r'FEW="(.*?)"', script, re.DOTALL).group(1).replace('$MODELS', '/tmp')
-    resolve(read_profile(ROOT / 'params' / 'paper.yaml'), read_settings(few.split()), every)
+    pairs = [word.split('=', 1) for word in few.split()]
+    settings = read_settings(pairs, parameter_of(every))
+    resolve(read_profile(ROOT / 'params' / 'paper.yaml'), settings, every)
     asked = set(re.findall(r'\b\d\d_\w+', re.sub(r'FEW=".*?"', '', script, flags=re.DOTALL)))
     assert asked <= {nb.name for nb in every}
     names = set(re.findall(r"'(\w+)'", (ROOT / 'tools' / 'gpu_measure.py').read_text()))
