@@ -1,7 +1,7 @@
 """Bounds of parameters: each config owns those of its fields; notebooks share the others.
 
-The runner checks both before a kernel starts (`run.runner.resolve`), the owners check again where they are
-used.
+Both are checked before a kernel starts (`run.profile.resolve`, `__main__.check_owners`), and again where
+they are used.
 """
 
 import math
