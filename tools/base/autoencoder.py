@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -10,6 +11,7 @@ from genmix.generators.pretrained import networks
 from genmix.run.device import DEVICE, autocast, seed_all
 from tools.base.training_images import content_hash, key_for
 
+QUARTERS = 0.75  # share of the batches that are quarters of pictures
 KEYED = (
     'autoencoder_steps',
     'autoencoder_batch',
@@ -48,7 +50,11 @@ def local_contrast(x, k):
 
 
 def sample_batch(images, settings, generator):
-    """Photographs float (n, H, W) in [-1, 1], rotated, half of them under random noise."""
+    """Pictures float (n, H, W) in [-1, 1], rotated, half of them under random noise.
+
+    Most batches are quarters of pictures, at a quarter of the cost: the network is convolutional, and sees
+    more pictures so.
+    """
 
     def draw(*shape):
         return torch.rand(shape, generator=generator)
@@ -56,6 +62,10 @@ def sample_batch(images, settings, generator):
     rows = torch.randint(len(images), (settings.autoencoder_batch,), generator=generator)
     x = networks.to_rgb_input(images[rows], 1)[:, 0]
     x = torch.rot90(x, int(4 * draw(1)), (1, 2))
+    if draw(1) < QUARTERS:
+        half = x.shape[1] // 2
+        top, left = (int(draw(1) * (half + 1)) for _ in range(2))
+        x = x[:, top : top + half, left : left + half]
     noise = torch.randn(x.shape, generator=generator)
     noise = torch.where(draw(len(x), 1, 1) < 0.5, noise, 3 * F.avg_pool2d(noise, 3, 1, 1))
     strength = settings.noise * draw(len(x), 1, 1) * (draw(len(x), 1, 1) < 0.5)
@@ -84,26 +94,31 @@ def train_autoencoder(images, settings, folder):
         return loss + settings.kl * posterior.kl().float().mean()
 
     net = loop.run(loss_of, 'autoencoder')['autoencoder']
-    standardise(net, images[:4000])
+    rows = np.random.default_rng(settings.seed).permutation(len(images))[:4000]
+    standardise(net, images[rows], settings.whitening)
     return net
 
 
 @torch.no_grad()
-def standardise(autoencoder, images, floor=0.01):
-    """Whiten the latents of `images` uint8 (n, H, W), in place: uncorrelated channels of mean 0 and sd 1.
+def standardise(autoencoder, images, whitening=1.0, floor=0.01):
+    """Decorrelate the latents of `images` uint8 (n, H, W), in place: channels of mean 0, mean variance 1.
 
     Reconstructions stay as they were.  Otherwise every channel is mostly brightness, and the denoiser's loss
-    hardly depends on noise.  Directions with less than `floor` of the strongest one's variance are scaled as
-    if they had that much: they stay weaker than 1, for much of them is rounding.  The first and last 1 x 1
-    convolutions around the latents take the change; the variance that the encoder states becomes its mean
-    over some images.
+    hardly depends on noise.  A direction of variance v becomes a channel of variance v^(1 - whitening), up to
+    a common factor: with 1 all channels weigh alike; with 0.5 what a picture is mostly made of keeps more of
+    the signal, so that noise hides fine detail first, as it does in pixels.  Directions with less than
+    `floor` of the strongest one's variance are scaled as if they had that much: much of them is rounding.
+    The first and last 1 x 1 convolutions around the latents take the change; the variance that the encoder
+    states becomes its mean over some images.
     """
     latents = networks.encode(autoencoder, images) / autoencoder.config.scaling_factor
     last, first, n = autoencoder.quant_conv, autoencoder.post_quant_conv, latents.shape[1]
     rows = latents.transpose(0, 1).flatten(1).double()
     variance, directions = torch.linalg.eigh(rows.cov())  # weakest first
-    scale = variance.flip(0).clamp(min=floor * variance.max()).sqrt()[:, None]
-    whiten = directions.T.flip(0) / scale
+    variance = variance.flip(0)
+    scale = variance.clamp(min=floor * variance.max()) ** (whitening / 2)
+    scale = scale * (variance / scale.square()).mean().sqrt()
+    whiten = directions.T.flip(0) / scale[:, None]
     back, mean, whiten = (t.float().to(DEVICE) for t in (whiten.inverse(), rows.mean(1), whiten))
     posterior = autoencoder.encode(networks.to_rgb_input(images[:256]).to(DEVICE)).latent_dist
     stated = whiten.square() @ posterior.var.mean((0, 2, 3))

@@ -15,16 +15,17 @@ from genmix.generators.pretrained.shipped import PROMPTS, sha256
 from genmix.run.files import atomic_write, replace_folder
 from genmix.run.log import log
 from genmix.run.provenance import environment
+from tools.base import clipart
 from tools.base.photographs import PHOTOGRAPHS
 
 LIMIT = 12_000_000  # bytes of a variant
 EXAMPLES = 48  # training images shown beside the weights
 LIMITS = (
-    '64 px, gray, a few dozen words: everyday subjects come out as textures and outlines.',
-    'Photographs are few, so samples repeat parts of them.',
+    '64 px, gray, some hundreds of words: everyday things come out as icons of themselves.',
+    'Most pictures are clip art on grounds; photographs are few, and samples repeat parts of them.',
     'The captions and scenes were written by people who know what liver lesions look like; `natural` was '
     'trained without the scenes and is the control for that.',
-    'Neither variant was trained on a CT, another medical image or a phantom.',
+    'Neither variant was trained on a CT, another medical or anatomical image, or a phantom.',
 )
 README = """# Base model `{variant}`
 
@@ -32,13 +33,16 @@ A latent diffusion model of {parameters:.1f} million parameters for 64 px gray p
 scratch for the GenMix study. It loads with `diffusers.StableDiffusionPipeline.from_pretrained(folder)`, or,
 hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `make base` makes it again.
 
-- **Trained on**: {crops} crops of {photographs} photographs{scenes}.
-  No medical image of any kind, no phantom.
-- **Captions**: {captions} for each image, from the photograph's subject and measured attributes (tone,
-  texture, sharpness, contrast, direction of lines, most pronounced spot, shading), or from what a scene was
-  drawn from; each part is left out at random. Vocabulary: {words} words, `captions.py` beside this folder.
-- **Training**: autoencoder {autoencoder_steps} steps on photographs only, then denoiser and text encoder
-  {steps} steps, seed {seed}; losses in `loss.csv` and `autoencoder_loss.csv`.
+- **Trained on**: {composites} composites of clip art on plain, shaded and photographic grounds, at random
+  sizes, places, rotations and tones, some softened or with grain; {crops} crops of {photographs}
+  photographs{scenes}. Everything is in the public domain, under CC0 or under CC-BY. No medical image of any
+  kind, no phantom.
+- **Captions**: {captions} for each image: what it shows (from the names of files and folders), what it was
+  composed or drawn from (size, tone, place, edge, ground, grain), and measured attributes (texture,
+  sharpness, contrast, direction of lines, most pronounced spot, shading); each part is left out at random.
+  Vocabulary: {words} words, `captions.py` beside this folder.
+- **Training**: autoencoder {autoencoder_steps} steps on pictures only, then denoiser and text encoder
+  {steps} steps of {batch_size}{began}, seed {seed}; losses in `loss.csv` and `autoencoder_loss.csv`.
 - **Files**: weights in float16 safetensors; `card.json` lists the SHA-256 of each.
 
 ## Limits
@@ -47,22 +51,24 @@ hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `
 
 ## Sources
 
-| picture | package | licence | crops |
+| picture or folder of pictures | package | licence | images |
 |---|---|---|---|
 {sources}
 
-`examples.png` and `examples.json`: some of the training images, cut, in gray and with tones changed, with
-captions and sources. Each keeps the licence of its picture; authors are in the file names and in the
-copyright files of the packages. `prompts.png`: samples of these weights for a dozen prompts, one per row:
+`examples.png` and `examples.json`: some of the training images, in gray and with tones changed, with captions
+and sources. Each keeps the licence of its picture; authors are in the file names and in the copyright files
+of the packages. Medical and anatomical clip art is left out (`tools/base/clipart.py`). `prompts.png`: samples
+of these weights for a dozen prompts, one per row:
 
 {prompts}
 """
 
 
-def export(variant, pipeline, settings, folder, out, training):
+def export(variant, pipeline, settings, folder, out, training, began=''):
     """Write out/<variant>: the pipeline in float16, losses, examples, card.json, README.md; returns it.
 
     training   (images, captions, sources) as training_images.training_images gives them
+    began      hash of the denoiser that the training began with
     """
     work = folder / f'.{variant}.weights'
     shutil.rmtree(work, ignore_errors=True)
@@ -74,7 +80,7 @@ def export(variant, pipeline, settings, folder, out, training):
     for phase, name in ((variant, 'loss.csv'), ('autoencoder', 'autoencoder_loss.csv')):
         pd.read_csv(folder / phase / 'log.csv').to_csv(work / name, index=False)
     save_examples(work, training, settings.seed)
-    about = describe(variant, pipeline, settings, training)
+    about = describe(variant, pipeline, settings, training, began)
     (work / 'README.md').write_text(readme(about))
     add_hashes(about, work)
     (work / 'card.json').write_text(json.dumps(about, indent=1))
@@ -111,8 +117,8 @@ def save_examples(folder, training, seed):
     (folder / 'examples.json').write_text(json.dumps(examples, indent=1))
 
 
-def describe(variant, pipeline, settings, training):
-    """The card without its hashes: a dict."""
+def describe(variant, pipeline, settings, training, began=''):
+    """The card without its hashes: a dict.  began   hash of the denoiser that the training began with."""
     _, texts, sources = training
     counts = pd.Series(sources).value_counts()
     licences = {f'{p.package}/{p.file}': p.licence for p in PHOTOGRAPHS}
@@ -121,11 +127,13 @@ def describe(variant, pipeline, settings, training):
         'variant': variant,
         'parameters': {name: sum(p.numel() for p in net.parameters()) for name, net in parts.items()},
         'settings': asdict(settings),
+        'steps': settings.steps_of(variant),
+        'began_with': began,
         'images': len(sources),
         'scenes': int(counts.get('scene', 0)),
         'words': len({word for some in texts for text in some for word in text.split()}),
         'sources': [
-            {'picture': name, 'licence': licences[name], 'crops': int(n)}
+            {'picture': name, 'licence': licences.get(name, clipart.LICENCE), 'images': int(n)}
             for name, n in sorted(counts.items())
             if name != 'scene'
         ],
@@ -137,22 +145,23 @@ def describe(variant, pipeline, settings, training):
 def readme(about):
     """README.md of a variant, from the dict of its card."""
     settings = about['settings']
-    sources = [
-        '| {1} | {0} | {2} | {3} |'.format(*row['picture'].split('/', 1), row['licence'], row['crops'])
-        for row in about['sources']
-    ]
+    rows = [row['picture'].split('/', 1) + [row['licence'], row['images']] for row in about['sources']]
+    art = sum(n for package, *_, n in rows if package == clipart.PACKAGE)
     return README.format(
         variant=about['variant'],
         parameters=sum(about['parameters'].values()) / 1e6,
-        crops=about['images'] - about['scenes'],
-        photographs=len(sources),
-        scenes=f' and {about["scenes"]} procedural scenes' if about['scenes'] else '',
+        composites=art,
+        crops=about['images'] - about['scenes'] - art,
+        photographs=sum(package != clipart.PACKAGE for package, *_ in rows),
+        scenes=f', and {about["scenes"]} procedural scenes' if about['scenes'] else '',
         captions=settings['captions'],
         words=about['words'],
         autoencoder_steps=settings['autoencoder_steps'],
-        steps=settings['steps'],
+        steps=about['steps'],
+        batch_size=settings['batch_size'],
+        began=f', going on from other weights ({about["began_with"][:12]})' if about['began_with'] else '',
         seed=settings['seed'],
         limits='\n'.join(f'- {line}' for line in about['limits']),
-        sources='\n'.join(sources),
+        sources='\n'.join(f'| {name} | {package} | {licence} | {n} |' for package, name, licence, n in rows),
         prompts='\n'.join(f'{i}. {p}' for i, p in enumerate(PROMPTS, 1)),
     )

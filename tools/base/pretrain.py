@@ -1,27 +1,27 @@
-"""How the base is made, from photographs to weights:  python -m tools.base.pretrain  (or `make base`).
+"""How the base is made, from pictures to weights:  python -m tools.base.pretrain  (or `make base`).
 
-1. Crops of photographs with captions; for `mixed`, scenes as well.  2. One autoencoder, from the photographs
-alone.
-3. For each variant the denoiser and the text encoder together, on cached latents.  4. Export in half
-precision with a model card.
+1. Clip art on grounds and crops of photographs, with captions; for `mixed`, scenes as well.  2. One
+autoencoder, from the pictures alone.  3. Denoiser and text encoder of `natural`, on cached latents; `mixed`
+goes on from these with scenes added.  4. Export in half precision with a model card.
 
 Both variants share the autoencoder: it says how an image is encoded, not what images there are, and trained
-on photographs only it shows `natural` nothing of the scenes.  The base never sees CT or phantoms: a test
-reads what these modules import.
+on pictures only it shows `natural` nothing of the scenes.  The base never sees CT or phantoms: a test reads
+what these modules import.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from genmix import StudyError
 from genmix.generators.latent.loss import denoising_loss
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import captions, networks
-from genmix.generators.pretrained.shipped import VARIANTS, WEIGHTS
+from genmix.generators.pretrained.shipped import VARIANTS, WEIGHTS, sha256
 from genmix.run.device import DEVICE, seed_all
 from genmix.run.files import atomic_write
 from genmix.run.study import home
@@ -30,24 +30,29 @@ from tools.base.model_card import export, save_sheet
 from tools.base.settings import RECIPE, Settings
 from tools.base.training_images import content_hash, key_for, training_images
 
-KEYED = ('steps', 'batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
+KEYED = ('batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
 
 
-def train_denoiser(variant, autoencoder, images, texts, settings, folder):
+def train_denoiser(variant, autoencoder, training, settings, folder, begin=None):
     """Train denoiser and text encoder together on cached latents; returns a pipeline of their EMA weights.
 
-    images   uint8 (n, H, W)      texts   n lists of captions, equally many each
+    training   (images uint8 (n, H, W), n lists of captions, sources)
+    begin      folder of a pipeline of the same networks whose weights the training begins with
     """
     seed_all(settings.seed)
-    tokenizer, size = captions.make_tokenizer(), settings.size
+    images, texts, _ = training
+    tokenizer, size, steps = captions.make_tokenizer(), settings.size, settings.steps_of(variant)
     latents, mark = cached_latents(autoencoder, images, folder / variant)
     unet, text_encoder = networks.make_denoiser(size), networks.make_text_encoder(size, tokenizer)
+    if begin:
+        for name, net in (('unet', unet), ('text_encoder', text_encoder)):
+            net.load_state_dict(load_weights(begin / name))
     loop = TrainingLoop(
         folder / variant,
         {'unet': unet, 'text_encoder': text_encoder},
-        settings,
+        replace(settings, steps=steps),
         settings.checkpoint_every,
-        key_for(settings, KEYED, variant, mark),
+        key_for(settings, KEYED, variant, steps, mark, begin and marks_of(begin)),
     )
     networks.plain_attention(unet)
 
@@ -59,6 +64,16 @@ def train_denoiser(variant, autoencoder, images, texts, settings, folder):
 
     loss_of = caption_loss(unet, text_encoder, tokenizer, latents, texts, settings)
     return pipeline_of(loop.run(loss_of, variant, save_samples))
+
+
+def load_weights(folder):
+    """All weights of the safetensors files in a folder, float32."""
+    return {k: v.float() for file in sorted(folder.glob('*.safetensors')) for k, v in load_file(file).items()}
+
+
+def marks_of(folder):
+    """The hashes of the weights of a pipeline, which say what a training began with."""
+    return [sha256(folder / name / networks.WEIGHTS[name]) for name in ('unet', 'text_encoder')]
 
 
 def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings):
@@ -98,13 +113,18 @@ def cached_latents(autoencoder, images, folder):
     return latents, mark
 
 
-def make(variant, settings, folder, out):
-    """Everything for one variant: images, the shared autoencoder, the denoiser, weights in out/<variant>."""
-    photos, _, _ = training_images('natural', settings, folder)
-    autoencoder = train_autoencoder(photos, settings, folder)
-    images, texts, sources = training_images(variant, settings, folder)
-    pipeline = train_denoiser(variant, autoencoder, images, texts, settings, folder)
-    return export(variant, pipeline, settings, folder, out, (images, texts, sources))
+def make(variant, settings, folder, out, begin=None):
+    """Everything for one variant: images, the shared autoencoder, the denoiser, weights in out/<variant>.
+
+    begin   as in `train_denoiser`; `mixed` begins with out/natural
+    """
+    pictures, _, _ = training_images('natural', settings, folder)
+    autoencoder = train_autoencoder(pictures, settings, folder)
+    training = training_images(variant, settings, folder)
+    begin = begin or (out / 'natural' if variant == 'mixed' else None)
+    pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin)
+    began = marks_of(begin)[0] if begin else ''
+    return export(variant, pipeline, settings, folder, out, training, began)
 
 
 def main(words=None):
@@ -117,10 +137,11 @@ def main(words=None):
     )
     parser.add_argument('--out', default=WEIGHTS, type=Path, help='where the weights go')
     parser.add_argument('--only', choices=VARIANTS, help='one variant instead of both')
+    parser.add_argument('--begin', type=Path, help='weights that the variant of --only goes on from')
     asked = parser.parse_args(words)
     settings = Settings.read(asked.params)
     for variant in [asked.only] if asked.only else VARIANTS:
-        make(variant, settings, asked.folder, asked.out)
+        make(variant, settings, asked.folder, asked.out, asked.begin)
 
 
 if __name__ == '__main__':

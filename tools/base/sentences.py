@@ -15,6 +15,19 @@ def of_photograph(subject, attributes, rng):
     return sentence([article, *before, noun, *after, attributes.get('shading')], rng)
 
 
+def of_composite(words, attributes, rng):
+    """One caption of clip art on a ground.
+
+    words        what composites.compose says of it      attributes    what captions.describe measured
+    """
+    kept = {k: v for k, v in words.items() if rng.random() < 0.65}
+    nouns = words['noun']
+    noun = nouns[0] if rng.random() < 0.7 else str(rng.choice(nouns))
+    before = [kept.get('edge'), kept.get('size'), kept.get('tone')]
+    seen = attributes.get('texture') if rng.random() < 0.3 else None
+    return sentence(['a', *before, seen, noun, kept.get('place'), kept.get('ground'), kept.get('grain')], rng)
+
+
 def of_scene(attributes, rng):
     """One caption of a scene: its shape and a random part of the attributes that scenes.draw made it from."""
     kept = {k: v for k, v in attributes.items() if v and rng.random() < 0.7}

@@ -16,7 +16,8 @@ RECIPE = Path(__file__).with_name('recipe.yaml')
 class Settings:
     """Raises StudyError for a value out of its bounds."""
 
-    packages: tuple  # where the photographs come from
+    packages: tuple  # where photographs and clip art come from
+    composites: int = bounded(above=0)  # of clip art on grounds
     crops: int = bounded(above=0)  # of photographs
     scenes: int = bounded(above=0)
     captions: int = bounded(above=0)  # different captions of an image
@@ -28,7 +29,9 @@ class Settings:
         at_least=0
     )  # at most, added to half of the autoencoder's images, in half gray ranges
     energy: float = bounded(at_least=0)  # weight of local contrast in the autoencoder's loss
-    steps: int = bounded(above=0)  # of denoiser and text encoder
+    whitening: float = bounded(at_least=0, at_most=1)  # of the latents, see autoencoder.standardise
+    steps: int = bounded(above=0)  # of denoiser and text encoder, for `natural`
+    mixed_steps: int = bounded(above=0)  # and further ones for `mixed`
     batch_size: int = bounded(above=0)
     lr: float = bounded(above=0)
     condition_dropout: float = bounded(at_least=0, at_most=1)  # share of captions left empty in training
@@ -40,6 +43,10 @@ class Settings:
 
     def __post_init__(self):
         check_fields(self)
+
+    def steps_of(self, variant):
+        """Training steps of the denoiser of a variant."""
+        return self.mixed_steps if variant == 'mixed' else self.steps
 
     @classmethod
     def read(cls, path=RECIPE):

@@ -1,22 +1,24 @@
-"""Training images of a variant: crops of photographs, for `mixed` scenes as well, with captions."""
+"""Training images with captions: clip art on grounds, crops of photographs, for `mixed` also scenes."""
 
 import hashlib
 import json
 from dataclasses import asdict
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from genmix.generators.pretrained import captions
 from genmix.run.files import atomic_write
 from genmix.run.log import log
-from tools.base import photographs, scenes, sentences
+from tools.base import clipart, composites, photographs, scenes, sentences
 
-KEYED = ('packages', 'crops', 'scenes', 'captions', 'seed', 'size')
+KEYED = ('packages', 'composites', 'crops', 'scenes', 'captions', 'seed')
+CHUNK = 1000  # images made by one unit of work, with a seed of its own
 
 
 def training_images(variant, settings, folder):
     """Images uint8 (n, H, W), n lists of settings.captions captions, n source names; cached in `folder`."""
-    cache, key = folder / f'images_{variant}', key_for(settings, KEYED, variant)
+    cache, key = folder / f'images_{variant}', key_for(settings, KEYED, settings.size.image, variant)
     file = cache / 'captions.json'
     about = json.loads(file.read_text()) if file.exists() else {}
     if about.get('key') != key:
@@ -31,21 +33,59 @@ def training_images(variant, settings, folder):
 
 
 def make_images(variant, settings, packages):
-    """As `training_images`, from the photographs in the folder `packages`."""
-    found = photographs.collect(settings.packages, packages)
-    rng, side = np.random.default_rng(settings.seed), settings.size.image
-    pictures = [picture for _, picture in found]
-    images, numbers = photographs.crops(pictures, settings.crops, side, settings.seed)
-    subjects = [found[i][0].subject for i in numbers]
-    content = [(sentences.of_photograph, s, captions.describe(x)) for s, x in zip(subjects, images)]
-    sources = [f'{found[i][0].package}/{found[i][0].file}' for i in numbers]
+    """As `training_images`, from the pictures in the folder `packages`."""
+    photos = photographs.collect(settings.packages, packages)
+    art = clipart.collect(settings.packages, packages)
+    chance = composites.chances([picture for picture, _ in art])
+    kinds = [(crop_of_photograph, settings.crops, (photos,))]
+    if art:
+        kinds.append((composite, settings.composites, (art, chance, [pixels for _, pixels in photos])))
     if variant == 'mixed':
-        drawn = [scenes.draw(rng, side) for _ in range(settings.scenes)]
-        images = np.concatenate([images, np.stack([x for x, _ in drawn])])
-        content += [(sentences.of_scene, attributes) for _, attributes in drawn]
-        sources += ['scene'] * len(drawn)
-    texts = [[write(*what, rng) for _ in range(settings.captions)] for write, *what in content]
-    return images, texts, sources
+        kinds.append((scene, settings.scenes, ()))
+    units = [
+        (draw, range(start, min(start + CHUNK, n)), what, [settings.seed, i, start])
+        for i, (draw, n, what) in enumerate(kinds)
+        for start in range(0, n, CHUNK)
+    ]
+    parts = Parallel(-1, return_as='generator')(delayed(chunk)(*unit, settings) for unit in units)
+    images, texts, sources = zip(*(row for part in parts for row in part))
+    return np.stack(images), list(texts), list(sources)
+
+
+def chunk(draw, numbers, what, seed, settings):
+    """A list of (image uint8 (H, W), captions, source) for images number `numbers` of a kind."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in numbers:
+        image, content, source = draw(i, rng, settings.size.image, *what)
+        rows.append((image, [content(rng) for _ in range(settings.captions)], source))
+    return rows
+
+
+def crop_of_photograph(i, rng, side, photos):
+    """A crop of photograph i (modulo their number); its caption function of rng; its source."""
+    photo, pixels = photos[i % len(photos)]
+    image = photographs.one_crop(pixels, side, rng)
+    measured = captions.describe(image)
+    source = f'{photo.package}/{photo.file}'
+    return image, lambda rng: sentences.of_photograph(photo.subject, measured, rng), source
+
+
+def composite(i, rng, side, art, chance, photos):
+    """Clip art on a ground, as above: every picture once, then pictures at random."""
+    picture, pixels = art[i if i < len(art) else rng.choice(len(art), p=chance)]
+    image, words = composites.compose(pixels, picture.nouns, photos, rng, side)
+    measured = captions.describe(image)
+    return (
+        image,
+        lambda rng: sentences.of_composite(words, measured, rng),
+        f'{clipart.PACKAGE}/{picture.folder}',
+    )
+
+
+def scene(i, rng, side):
+    """A procedural scene, as above."""
+    image, words = scenes.draw(rng, side)
+    return image, lambda rng: sentences.of_scene(words, rng), 'scene'
 
 
 def key_for(settings, names, *more):

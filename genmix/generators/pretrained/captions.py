@@ -21,22 +21,50 @@ spot dots lines vertical horizontal diagonal rim core background
 disc discs ellipse ellipses ring rings square squares triangle triangles star crosses cross bar bars
 crescent crescents blob blobs
 two three many
-temple roof house flower flowers plant petals woman man face camera bricks wall cat fur clock cup wood
-coins coin grass gravel stones
-stars night sky rocket text letters water drop drops leaf leaves beach garden meadow beetle clouds road
-seeds curtain lights lamps tree trees
-fruit plate brushes room glass mountain mountains film dogs river snow sun hills shades folds paper sea
-bark bird ribbons ribbon silk
-waves fish curves tiles mosaic pattern slats
+temple roof flowers petals face bricks wall fur wood coins grass gravel stones stars night sky text letters
+drops leaves garden meadow beetle clouds seeds curtain lights lamps trees brushes room mountains film dogs
+river snow hills shades folds sea bark ribbons silk waves curves tiles mosaic slats
 """
-LENGTH = 32  # tokens of a prompt, begin and end among them
+# Nouns of the clip art, by which tools/base/clipart.py names its pictures.
+NOUNS = """
+acorn airplane anchor angel animal ant antenna apple arch arrow axe baby bacon badge bag ball balloon bamboo
+banana banner barn barrel baseball bat battery beach bear beaver bed bee beer bell berries bicycle bike bird
+bishop boat bomb book bookmark boot bottle bowl box boy branch bread broom brush bubble bucket bug building
+bulb bull bullet burger bus butterfly button cactus cake calculator callout camel camera candle candy cap
+car card cassette castle cat cd cello certificate chain chair champagne chart check cheese cherry chess
+chicken chip chocolate church circle clef clipboard clock clothing cloud clown coat cocktail coffee coin
+column compass computer cone connector container cook cookie corn cow crayon cream crescent croissant cross
+crow crown cube cup daffodil dairy daisy dancer decoration deer desk dessert diagram diamond dice dinosaur
+disc disk document dog dolphin dragon drill drink drop drum duck dvd eagle earth egg electronics elephant
+elevator ellipse engine envelope eye factory fan farmer feet fence fern figure file fire fireman fireworks
+fish flag flask floppy flower folder food foot football fountain fox frame frog fruit furniture game garlic
+gate gift giraffe girl glass globe glove goat gradient grapes grenade guitar gull gun hammer hand hardware
+harp hat head headphones heart helmet hole holiday home horse house ice icon ink instrument iron island
+jewelry jigsaw joystick juice jukebox jupiter kangaroo key keyboard king knife knight knitting knot ladybug
+lamp laptop leaf lemon letter lighthouse lightning lime line lion lips lizard lock lollipop lorry mailbox
+man map meat melon microphone milk minus money monitor monkey moon mosquito motorcycle mountain mouse muffin
+mug mushroom nail network newspaper note notebook number octagon office onion orange owl package padlock
+paint palette palm pan pancake panel paper paperclip parchment parking party pasta pattern pawn peach pear
+pen pencil penguin people pepper person phone piano pie pig pin pineapple pirate pizza plane planet plant
+plate player plum plus pointer police polygon portrait pot potato pretzel prince princess printer pumpkin
+puzzle queen question raccoon radio rainbow record rectangle religion rhinoceros ribbon ring road robot
+rocket rook rooster root rose router ruler runner sailboat sailor salad sandal sandwich satellite saturn
+sausage saw scale scanner school science scissors scorpion screen screwdriver scroll server shamrock shape
+sheep shield ship shirt shoe shovel sign signal silhouette skier smiley snail snake snowman socket soup
+speaker spider spiral sport square squirrel stamp star steak stick stickman stop strawberry submarine
+suitcase sun sunglasses swan switch sword symbol table tack tank taxi tea teapot teddy telephone telescope
+television tennis ticket tie tiger toast tool tower toy traffic train tram trash tree triangle trophy truck
+trumpet tulip turkey turtle umbrella user vacuum van vegetable vehicle violin wallet wand wasp water
+watermelon weapon weather whale wheel window wine wizard wolf woman worm wreath wrench zebra
+"""
+LENGTH = 24  # tokens of a prompt, begin and end among them
 TONES = ((0.2, 'black'), (0.38, 'dark'), (0.6, 'gray'), (0.8, 'bright'), (2.0, 'white'))
 THIRDS = ('top', '', 'bottom'), ('left', '', 'right')
 
 
 def vocabulary():
     """Every word of the base, sorted."""
-    return sorted(set(WORDS.split()))
+    return sorted({*WORDS.split(), *NOUNS.split()})
 
 
 def make_tokenizer(length=LENGTH):

@@ -1,6 +1,6 @@
 """The networks of the base, all ordinary classes of diffusers and transformers, and the pipeline of them.
 
-Latent diffusion (Rombach et al. 2022): an autoencoder takes 64 px to 16 x 16 latents, a U-Net denoises them,
+Latent diffusion (Rombach et al. 2022): an autoencoder takes 64 px to 8 x 8 latents, a U-Net denoises them,
 conditioned on prompts through a small CLIP-like text encoder.  v-prediction with zero terminal SNR (Salimans
 & Ho 2022; Lin et al. 2024), so that black and white pictures can be sampled; DPM-Solver++ for sampling (Lu et
 al. 2022).
@@ -18,10 +18,13 @@ from genmix.generators.pretrained.captions import LENGTH
 from genmix.run.device import DEVICE, autocast
 from genmix.run.gpu import in_parts
 
+# Files of weights, as diffusers and transformers name them.
+WEIGHTS = {'unet': 'diffusion_pytorch_model.safetensors', 'text_encoder': 'model.safetensors'}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large the networks are: channels from fine to coarse, three levels each."""
+    """How large the networks are: channels of each level, from fine to coarse."""
 
     image: int  # side of the pictures [px]
     latent_channels: int
@@ -40,8 +43,8 @@ def make_autoencoder(size):
     net = AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=('DownEncoderBlock2D',) * 3,
-        up_block_types=('UpDecoderBlock2D',) * 3,
+        down_block_types=('DownEncoderBlock2D',) * len(size.autoencoder),
+        up_block_types=('UpDecoderBlock2D',) * len(size.autoencoder),
         block_out_channels=size.autoencoder,
         layers_per_block=1,
         latent_channels=size.latent_channels,
@@ -60,17 +63,18 @@ def make_autoencoder(size):
 
 
 def make_denoiser(size):
-    """UNet2DConditionModel with cross-attention to the prompt at 8 x 8 and 4 x 4."""
+    """UNet2DConditionModel with cross-attention to the prompt on all levels but the finest."""
     from diffusers import UNet2DConditionModel
 
+    coarser = len(size.denoiser) - 1
     return UNet2DConditionModel(
-        sample_size=size.image // 4,
+        sample_size=size.image // 2 ** (len(size.autoencoder) - 1),
         in_channels=size.latent_channels,
         out_channels=size.latent_channels,
         layers_per_block=1,
         block_out_channels=size.denoiser,
-        down_block_types=('DownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'),
-        up_block_types=('CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'),
+        down_block_types=('DownBlock2D', *('CrossAttnDownBlock2D',) * coarser),
+        up_block_types=(*('CrossAttnUpBlock2D',) * coarser, 'UpBlock2D'),
         cross_attention_dim=size.text,
         attention_head_dim=4,
         norm_num_groups=size.groups,

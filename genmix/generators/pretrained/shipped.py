@@ -1,6 +1,7 @@
 """The small pretrained base: a text-to-image model of 64 px gray pictures, trained without CT or phantoms.
 
-Two variants: `natural` was trained on photographs, `mixed` on photographs and procedural scenes.  A folder of
+Two variants: `natural` was trained on pictures (clip art on grounds, photographs), `mixed` further, with
+procedural scenes.  A folder of
 weights is an ordinary one for StableDiffusionPipeline.from_pretrained.  How they were made: tools/base, shown
 by notebook A1_base_model; `make base` makes them again.
 """
@@ -14,17 +15,17 @@ from genmix import StudyError
 VARIANTS = ('natural', 'mixed')
 WEIGHTS = Path(__file__).parent / 'weights'
 PROMPTS = (  # what the sample sheets show
-    'a photo of a cat',
+    'a photo of a flower',
+    'a picture of a cat',
+    'a house on a plain bright background',
+    'a large white star on a black photo',
+    'a tree',
+    'a smiley in the middle',
+    'a large fish on a shaded gray background',
     'a photo of coins',
     'a photo of bricks',
-    'a photo of a flower',
-    'a photo of grass',
-    'a photo of the night sky',
-    'a photo of a dark picture with large bright spot in the middle',
-    'a photo of a gray picture with large dark spot in the middle',
-    'a sharp medium dark disc in the middle on a plain gray background',
-    'a soft large black blob with bright dots on a gray background',
-    'many small white rings on a black background',
+    'a large sharp dark disc in the middle on a plain bright background',
+    'a medium bright ring in the middle on a plain dark background',
     'a blurred medium bright ellipse on a cloudy gray background with strong fine grain',
 )
 
