@@ -123,7 +123,7 @@ def test_pictures_that_look_alike_count_once(tmp_path):
     draw_clipart(tmp_path / clipart.PACKAGE / clipart.BELOW)
     found = clipart.collect((clipart.PACKAGE,), tmp_path)
     assert [p.nouns[0] for p, _ in found] == ['fish', 'gradient', 'hammer']
-    assert found[0][1].shape == (2, 36, 36), 'cut to what is opaque: a disc of radius 18'
+    assert found[0][1].shape == (2, 35, 35), 'cut to what is opaque: a disc of radius 17.5'
     assert clipart.collect(('scikit-learn',), tmp_path) == []
 
 

@@ -34,7 +34,8 @@ FOLDERS = {
 TRANSLATED = {
     'gatto': 'cat', 'gatti': 'cat', 'cavallo': 'horse', 'pinguino': 'penguin', 'anatra': 'duck',
     'cigno': 'swan', 'uccello': 'bird', 'acquila': 'eagle', 'farfalla': 'butterfly', 'rana': 'frog',
-    'orso': 'bear', 'tigre': 'tiger', 'elefante': 'elephant', 'cammello': 'camel', 'lumaca': 'snail', 'lucertola': 'lizard',
+    'orso': 'bear', 'tigre': 'tiger', 'elefante': 'elephant', 'cammello': 'camel', 'lumaca': 'snail',
+    'lucertola': 'lizard',
     'dinosauro': 'dinosaur', 'dinosauri': 'dinosaur', 'dino': 'dinosaur', 'moschito': 'mosquito',
     'coccinella': 'ladybug', 'ape': 'bee', 'orca': 'whale', 'pescetto': 'fish', 'tacchino': 'turkey',
     'donna': 'woman', 'ragazza': 'girl', 'signorina': 'girl', 'principessa': 'princess', 'carpentiere': 'man',
