@@ -1,8 +1,8 @@
 """How the base is made, from pictures to weights:  python -m tools.base.pretrain  (or `make base`).
 
 1. Clip art on grounds and crops of photographs, with captions; for `mixed`, scenes as well.  2. One
-autoencoder, from the pictures alone.  3. Denoiser and text encoder of `natural`, on cached latents; `mixed`
-goes on from these with scenes added.  4. Export in half precision with a model card.
+autoencoder, from the pictures alone.  3. For each variant the denoiser and the text encoder together, on
+cached latents.  4. Export in half precision with a model card.
 
 Both variants share the autoencoder: it says how an image is encoded, not what images there are, and trained
 on pictures only it shows `natural` nothing of the scenes.  The base never sees CT or phantoms: a test reads
@@ -10,7 +10,6 @@ what these modules import.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,7 +29,7 @@ from tools.base.model_card import export, save_sheet
 from tools.base.settings import RECIPE, Settings
 from tools.base.training_images import content_hash, key_for, training_images
 
-KEYED = ('batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
+KEYED = ('steps', 'batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
 
 
 def train_denoiser(variant, autoencoder, training, settings, folder, begin=None):
@@ -41,7 +40,7 @@ def train_denoiser(variant, autoencoder, training, settings, folder, begin=None)
     """
     seed_all(settings.seed)
     images, texts, _ = training
-    tokenizer, size, steps = captions.make_tokenizer(), settings.size, settings.steps_of(variant)
+    tokenizer, size = captions.make_tokenizer(), settings.size
     latents, mark = cached_latents(autoencoder, images, folder / variant)
     unet, text_encoder = networks.make_denoiser(size), networks.make_text_encoder(size, tokenizer)
     if begin:
@@ -50,9 +49,9 @@ def train_denoiser(variant, autoencoder, training, settings, folder, begin=None)
     loop = TrainingLoop(
         folder / variant,
         {'unet': unet, 'text_encoder': text_encoder},
-        replace(settings, steps=steps),
+        settings,
         settings.checkpoint_every,
-        key_for(settings, KEYED, variant, steps, mark, begin and marks_of(begin)),
+        key_for(settings, KEYED, variant, mark, begin and marks_of(begin)),
     )
     networks.plain_attention(unet)
 
@@ -116,12 +115,11 @@ def cached_latents(autoencoder, images, folder):
 def make(variant, settings, folder, out, begin=None):
     """Everything for one variant: images, the shared autoencoder, the denoiser, weights in out/<variant>.
 
-    begin   as in `train_denoiser`; `mixed` begins with out/natural
+    begin   as in `train_denoiser`
     """
     pictures, _, _ = training_images('natural', settings, folder)
     autoencoder = train_autoencoder(pictures, settings, folder)
     training = training_images(variant, settings, folder)
-    begin = begin or (out / 'natural' if variant == 'mixed' else None)
     pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin)
     began = marks_of(begin)[0] if begin else ''
     return export(variant, pipeline, settings, folder, out, training, began)

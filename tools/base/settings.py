@@ -30,8 +30,7 @@ class Settings:
     )  # at most, added to half of the autoencoder's images, in half gray ranges
     energy: float = bounded(at_least=0)  # weight of local contrast in the autoencoder's loss
     whitening: float = bounded(at_least=0, at_most=1)  # of the latents, see autoencoder.standardise
-    steps: int = bounded(above=0)  # of denoiser and text encoder, for `natural`
-    mixed_steps: int = bounded(above=0)  # and further ones for `mixed`
+    steps: int = bounded(above=0)  # of denoiser and text encoder
     batch_size: int = bounded(above=0)
     lr: float = bounded(above=0)
     condition_dropout: float = bounded(at_least=0, at_most=1)  # share of captions left empty in training
@@ -43,10 +42,6 @@ class Settings:
 
     def __post_init__(self):
         check_fields(self)
-
-    def steps_of(self, variant):
-        """Training steps of the denoiser of a variant."""
-        return self.mixed_steps if variant == 'mixed' else self.steps
 
     @classmethod
     def read(cls, path=RECIPE):

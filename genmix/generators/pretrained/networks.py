@@ -1,6 +1,6 @@
 """The networks of the base, all ordinary classes of diffusers and transformers, and the pipeline of them.
 
-Latent diffusion (Rombach et al. 2022): an autoencoder takes 64 px to 8 x 8 latents, a U-Net denoises them,
+Latent diffusion (Rombach et al. 2022): an autoencoder takes 64 px to 16 x 16 latents, a U-Net denoises them,
 conditioned on prompts through a small CLIP-like text encoder.  v-prediction with zero terminal SNR (Salimans
 & Ho 2022; Lin et al. 2024), so that black and white pictures can be sampled; DPM-Solver++ for sampling (Lu et
 al. 2022).
@@ -63,18 +63,18 @@ def make_autoencoder(size):
 
 
 def make_denoiser(size):
-    """UNet2DConditionModel with cross-attention to the prompt on all levels but the finest."""
+    """UNet2DConditionModel with cross-attention to the prompt on its coarsest level; finer levels are narrow."""
     from diffusers import UNet2DConditionModel
 
-    coarser = len(size.denoiser) - 1
+    finer = len(size.denoiser) - 1
     return UNet2DConditionModel(
         sample_size=size.image // 2 ** (len(size.autoencoder) - 1),
         in_channels=size.latent_channels,
         out_channels=size.latent_channels,
         layers_per_block=1,
         block_out_channels=size.denoiser,
-        down_block_types=('DownBlock2D', *('CrossAttnDownBlock2D',) * coarser),
-        up_block_types=(*('CrossAttnUpBlock2D',) * coarser, 'UpBlock2D'),
+        down_block_types=(*('DownBlock2D',) * finer, 'CrossAttnDownBlock2D'),
+        up_block_types=('CrossAttnUpBlock2D', *('UpBlock2D',) * finer),
         cross_attention_dim=size.text,
         attention_head_dim=4,
         norm_num_groups=size.groups,
