@@ -63,7 +63,7 @@ def make_autoencoder(size):
 
 
 def make_denoiser(size):
-    """UNet2DConditionModel with cross-attention to the prompt on its coarsest level; finer levels are narrow."""
+    """UNet2DConditionModel; only its coarsest level attends to the prompt, and finer levels are narrow."""
     from diffusers import UNet2DConditionModel
 
     finer = len(size.denoiser) - 1
