@@ -2,7 +2,7 @@
 
 make all RUN=cutmix SET="plugins=[examples/cutmix.py] plugin_params='{cutmix: {beta: 1.0}}'"
 
-Adds an arm cutmix-<g> for each generator g; all other arms stay as they are.
+Adds the arms cutmix-<g>@1/8 and cutmix-<g>@1/2 for each generator g; all other arms stay as they are.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class CutMix:
 
     beta   both parameters of the Beta distribution of the area that stays real (the paper's alpha)
 
-    The box has the shape of the image and its centre anywhere in it, so the border cuts some boxes off.  The
-    label weight lambda is the area that is really kept.  With beta = 1 it is 0.68 on average, not 0.5: these
-    arms carry less synthetic mass than those of GenMix (`batch_mass` counts it).
+    The box has the shape of the image and lies anywhere in it; the label weight lambda is the area that
+    stays.  Both kinds of images have equal shares on average, so that these arms carry the dose of those of
+    GenMix.  In the paper the centre of the box lies anywhere, and the border cuts some boxes off: with
+    beta = 1 lambda is 0.68 on average then.
     """
 
     name: ClassVar[str] = 'cutmix'
-    partners: ClassVar[str] = 'synthetic'
     beta: float = bounded(above=0)
 
     def __post_init__(self):
@@ -39,9 +39,9 @@ class CutMix:
         cut = np.sqrt(1 - rng.beta(self.beta, self.beta, n))  # side of the box, as a share of the image's
         inside = []
         for side in shape:
-            centre, pixels = rng.integers(0, side, n), np.arange(side)
-            low, high = np.rint(centre - cut * side / 2), np.rint(centre + cut * side / 2)
-            inside.append((pixels >= low[:, None]) & (pixels < high[:, None]))
+            pixels, width = np.arange(side), np.rint(cut * side).astype(int)
+            low = rng.integers(0, side - width + 1)[:, None]
+            inside.append((pixels >= low) & (pixels < low + width[:, None]))
         rows, columns = inside
         mask = 1 - (rows[:, :, None] & columns[:, None, :]).astype(np.float32)
         b = partners(labels, partner_labels, 'balanced', rng)

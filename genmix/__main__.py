@@ -83,16 +83,16 @@ def check_owners(params, every, study):
                 check_value(name, params[nb.name][name], **bounds)
     for own in params.values():
         wanted, arms = own.get('generators', ['all']), own.get('arms', ['all'])
-        if wanted != ['all'] or arms != ['all']:  # only then: knowing all generators imports them all
+        named = {*wanted, *arms} - {'all', 'quick'}  # only then: knowing all generators imports them all
+        if named:
             from genmix import generators
             from genmix.mixing.arms import arms_for, choose
             from genmix.mixing.rules import known
 
             plugins = [study.outside(p) for p in own.get('plugins', [])]
             generators.choose(wanted, 'phantom', plugins)
-            choose(
-                arms, arms_for(generators.known(plugins), rules=known(plugins).keys() - {'mixup', 'genmix'})
-            )
+            rules = known(plugins).keys() - {'mixup', 'genmix'}
+            choose(arms, arms_for(generators.known(plugins), sorted(rules)))
 
 
 def interrupt(*_):

@@ -167,7 +167,8 @@ def ready(study):
 
     config = config_of(build.CohortConfig, '01_data', image_size=32, train_fraction=1.0)
     build.make_cohort(study, config, lesions=(30, 12, 18), patients=30)
-    build.population(study, (10, 5, 10))
+    build.population(study, (10, 10, 10))
+    build.calibration(study, 4)
     train = build.part(study)
     toy = synthetic_set(study, Toy, train, 6, Toy.Config())
     make_set(study, train, toy, 40, configured()[1]['genmix'])

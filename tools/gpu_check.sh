@@ -36,8 +36,8 @@ FEW="dataset=phantom data_dir= synthetic_per_class=48 weights= features=efficien
      02_dcgan.steps=200 textbook_steps=100 03_stylegan.steps=200
      04_textual_inversion.base=$MODELS/sd 04_textual_inversion.steps=20 04_textual_inversion.sampling_steps=4
      05_diffusion.base=$MODELS/dit 05_diffusion.steps=20 05_diffusion.sampling_steps=4 snapshots=3 snapshot_samples=4
-     reference_steps=200 tstr_steps=100 08_classification.steps=60 population_lesions=[60,30,60]
-     arms=[classical,oversample,mixup,dcgan,genmix-dcgan,stylegan,genmix-stylegan]"
+     reference_steps=200 tstr_steps=100 08_classification.steps=60 population_lesions=[50,50,50] dev_lesions=20
+     arms=[classical,oversample,mixup,dcgan@1/8,genmix-dcgan@1/8,stylegan@1/8,genmix-stylegan@1/8]"
 FEW=$(echo $FEW)
 
 case $PART in

@@ -98,9 +98,9 @@ def vgg(values):
 
     own, together = values['08_classification'], 32
     n, side = own['batch_size'], own['input_size']
-    cohort, arm = lesions(values['01_data']['image_size']), arms_for(['dcgan'])['genmix-dcgan']
+    cohort, arm = lesions(values['01_data']['image_size']), arms_for(['dcgan'])['genmix-dcgan@1/8']
     rule = GenMix(alpha=own['alpha'], larger=own['larger'], pairing=own['pairing'])
-    batches = BatchConfig(mixed_share=0.5, mix='online', synthetic_balance='balanced', mixup_off=0.0)
+    batches = BatchConfig(mixed_share=own['mixed_share'], pairing=own['pairing'], mixup_off=0.0)
     config = TrainingConfig(steps=together, batch_size=n, lr=3e-4, weight_decay=0.02, input_size=side)
     model = Classifier(3, own['vgg_width'], side)
 

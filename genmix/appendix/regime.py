@@ -61,12 +61,12 @@ def train_arm(arm, train, pool, regime, seed, batches, rule):
 def dev_score(run, home, seed, train_fraction, arm, changes):
     """Balanced accuracy on dev lesions of one arm, trained on the training split of dev cohort number `seed`.
 
-    changes   {parameter: value} of 08_classification that differ from the profile; mixtures are made online
+    changes   {parameter: value} of 08_classification that differ from the profile
     """
     study = Study(run, home)
-    regime, batches, rules = classification(**{'mix': 'online'} | changes)
+    regime, batches, rules = classification(**changes)
     train, oracle = training_split(study, seed, train_fraction), load_dev_cohort(study, ORACLE_SEED + seed)
-    arm = arms_for(['oracle'], batches.mixed_share)[arm]
+    arm = arms_for(['oracle'])[arm]
     model = train_arm(arm, train, Pool(train, oracle), regime, seed, batches, rules.get(arm.rule))
     test = load_dev_cohort(study, TEST_SEED)
     return score(test.labels, predict(model, test.images, regime.input_size))['balanced_accuracy', 'all']

@@ -20,7 +20,7 @@ from genmix.classifier.training import predict
 from genmix.data.cohort import Cohort
 from genmix.data.sampling import first_per_class
 from genmix.generators.latent.diffusion import Diffusion
-from genmix.mixing.arms import arms_for
+from genmix.mixing.arms import arms_for, with_generator
 from genmix.mixing.batches import Pool
 from genmix.mixing.config import BatchConfig
 from genmix.mixing.dataset import mix_sets
@@ -43,6 +43,8 @@ class Setting:
     train_fraction  share of its training patients
     quality         steps of fine-tuning of the generator, or `oracle`; '' for arms without a generator
     per_class       images of its synthetic set
+    mix             mixtures of a stored set (`offline`), or new ones in each batch (`online`)
+    batches         its mixed_share is that of GenMix here, of which half is synthetic; alone, half of a batch
     """
 
     question: str
@@ -54,6 +56,7 @@ class Setting:
     regime: Regime
     batches: BatchConfig
     rule: GenMix
+    mix: str = 'offline'
 
     @property
     def row(self):
@@ -61,20 +64,21 @@ class Setting:
         about = {'question': self.question, 'arm': self.arm, 'cohort': self.cohort}
         about |= {'train_fraction': self.train_fraction, 'quality': self.quality}
         about |= {'alpha': self.rule.alpha, 'pairing': self.rule.pairing, 'larger': self.rule.larger}
-        about |= {'mixed_share': self.batches.mixed_share, 'mix': self.batches.mix}
+        about |= {'mixed_share': self.batches.mixed_share, 'mix': self.mix}
         about |= {'mixup_off': self.batches.mixup_off}
         return about | {'steps': self.regime.steps, 'vgg_width': self.regime.vgg_width}
 
     def less(self, default):
         """This setting without what its arm does not use, so that no classifier is trained twice."""
-        unused = {} if self.arm == 'genmix' else {'batches': default.batches, 'rule': default.rule}
-        return replace(self, question='', **unused)
+        if self.arm == 'genmix':
+            return replace(self, question='')
+        own = {'batches': default.batches, 'rule': default.rule, 'mix': default.mix}
+        return replace(self, question='', **own)
 
     def varied(self, value):
-        """This setting with what its question names set to `value`:
-
-        of the rule, the batches or the regime.
-        """
+        """This setting with what its question names set to `value`: of it, the rule, batches or regime."""
+        if self.question == 'mix':
+            return replace(self, mix=value)
         for part in ('rule', 'batches', 'regime'):
             config = getattr(self, part)
             if self.question in {f.name for f in fields(config)}:
@@ -177,6 +181,16 @@ def set_quality(run, home, cohort, fraction, which, per_class):
     )
 
 
+def arm_of(setting):
+    """The Arm of a Setting."""
+    if setting.arm == 'alone':
+        return with_generator('synthetic', 'g', 1 / 2)
+    if setting.arm == 'genmix':
+        stored, dose = setting.mix == 'offline', setting.batches.mixed_share / 2
+        return with_generator('genmix', 'g', dose, rule='genmix', stored=stored)
+    return arms_for()[setting.arm]
+
+
 def classifier_scores(run, home, setting, default):
     """Scores of one classifier on dev lesions:
 
@@ -188,12 +202,10 @@ def classifier_scores(run, home, setting, default):
         dev.load_dev_cohort(study, dev.TEST_SEED),
     )
     made = synthetic(study, s.cohort, s.train_fraction, s.quality, s.per_class)
-    arms = arms_for(['g'], s.batches.mixed_share)
-    arm = arms[{'alone': 'g', 'genmix': 'genmix-g'}.get(s.arm, s.arm)]
+    arm = arm_of(s)
 
     def compute():
-        offline = arm.kind == 'genmix' and s.batches.mix == 'offline'
-        stored = mix_sets(train, made, STORED, s.rule, s.cohort) if offline else None
+        stored = mix_sets(train, made, STORED, s.rule, s.cohort) if arm.stored else None
         pool = Pool(train, made, stored)
         model = dev.train_arm(arm, train, pool, s.regime, s.cohort, s.batches, s.rule)
         found = score(test.labels, predict(model, test.images, s.regime.input_size))

@@ -23,8 +23,8 @@ from genmix.data.build import part
 from genmix.data.cohort import Cohort
 from genmix.data.splits import check_split
 from genmix.mixing import rules
-from genmix.mixing.arms import Arm
-from genmix.mixing.batches import Pool
+from genmix.mixing.arms import Arm, slug
+from genmix.mixing.batches import Batches, Pool, batch_mass
 from genmix.mixing.config import BatchConfig
 from genmix.mixing.dataset import load_set
 from genmix.run.device import DEVICE
@@ -35,12 +35,17 @@ from genmix.run.parallel import run_parallel
 from genmix.run.provenance import code_key, environment, key_of
 from genmix.run.study import Study, stage_name
 
+# {test set: its stage} of phantoms; on `dev` bias and temperature are fitted, it is never scored
+TEST_SETS = {'population': 'population', 'dev': 'calibration'}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """What one prediction file depends on: plain values, so that it can be sent to another process.
 
-    rule   parameters of the arm's mixing rule, {} for none      plugins   files that bring rules
+    rule      parameters of the arm's mixing rule, {} for none
+    plugins   files that bring rules
+    kept      whether the weights and the losses are saved as well, for figures
     """
 
     arm: Arm
@@ -50,15 +55,11 @@ class Trial:
     batches: BatchConfig
     rule: dict = field(default_factory=dict)
     plugins: tuple = ()
+    kept: bool = False
 
     @property
     def name(self) -> str:
-        return f'{self.arm.name}-s{self.seed}-f{self.fold}'
-
-    @property
-    def uses_stored_set(self) -> bool:
-        """Whether the arm trains on the GenMix set of 07."""
-        return self.arm.kind == 'genmix' and self.batches.mix == 'offline'
+        return f'{self.arm.slug}-s{self.seed}-f{self.fold}'
 
     def make_rule(self) -> Any:
         """The mixing rule of the arm, None where it has none."""
@@ -66,21 +67,16 @@ class Trial:
 
     def key(self, study: Study) -> str:
         """The cache key: arm, seed, fold, regime, the data that enter, and mixing where the arm mixes."""
-        params = {
-            'arm': asdict(self.arm),
-            'seed': self.seed,
-            'fold': self.fold,
-            'regime': asdict(self.regime),
-        }
-        inputs = [study.key('cohort'), study.key('population')]
+        params = {'arm': asdict(self.arm), 'seed': self.seed, 'fold': self.fold, 'kept': self.kept}
+        params |= {'regime': asdict(self.regime), 'batches': self.batches.used_by(self.arm)}
+        inputs = [study.key(name) for name in ('cohort', *TEST_SETS.values())]
         if self.arm.generator:
-            params['synthetic_balance'] = self.batches.synthetic_balance
             inputs.append(study.key(stage_name('synthetic', self.arm.generator, self.fold)))
         if self.arm.rule:
             rule = self.make_rule()
-            params |= {'batches': asdict(self.batches), 'rule': asdict(rule)}
+            params['rule'] = asdict(rule)
             inputs.append(code_key(type(rule)))
-        if self.uses_stored_set:
+        if self.arm.stored:
             inputs.append(study.key(stage_name('mixed', self.arm.generator, self.fold)))
         return key_of(params, inputs, run)
 
@@ -104,14 +100,10 @@ class Trial:
 
 
 def sets_to_predict(study: Study, fold: int) -> dict[str, Cohort]:
-    """{test set: Cohort} of a run:
-
-    the hold-out of the fold, and the phantom population where there is one.
-    """
-    found = {'holdout': part(study, 'test', fold)}
-    if study.key('population'):
-        found['population'] = Cohort.load(study.need('population', '08_classification'))
-    return found
+    """{test set: Cohort} of a run: the hold-out of the fold, and those of TEST_SETS that it has."""
+    found = {name: stage for name, stage in TEST_SETS.items() if study.key(stage)}
+    phantoms = {name: Cohort.load(study.need(stage, '08_classification')) for name, stage in found.items()}
+    return {'holdout': part(study, 'test', fold), **phantoms}
 
 
 def pool_for(study: Study, trial: Trial) -> tuple[Pool, Cohort]:
@@ -121,7 +113,7 @@ def pool_for(study: Study, trial: Trial) -> tuple[Pool, Cohort]:
         return Pool(train), train
     synthetic = Cohort.load(study.need(stage_name('synthetic', arm.generator, trial.fold), '07_genmix'))
     check_split(synthetic, train)
-    if not trial.uses_stored_set:
+    if not arm.stored:
         return Pool(train, synthetic), train
     stored = load_set(study, train, synthetic, trial.fold)
     made = study.provenance(stage_name('mixed', arm.generator, trial.fold))['params']
@@ -135,7 +127,7 @@ def pool_for(study: Study, trial: Trial) -> tuple[Pool, Cohort]:
 
 
 def run(trial: Trial, run_name: str, home: Path) -> float:
-    """Train one classifier; write its predictions and, of seed 0, its weights and losses.
+    """Train one classifier; write its predictions, and its weights and losses where they are kept.
 
     Returns seconds.
     """
@@ -143,14 +135,15 @@ def run(trial: Trial, run_name: str, home: Path) -> float:
     key = trial.key(study)  # before the work: of the code that does it
     trial.about(study).unlink(missing_ok=True)
     with gpu_job(trial.name, lower='batch_size or input_size of 08_classification'):
-        model, losses, tables = trained(trial, study)
+        model, losses, tables, mass = trained(trial, study)
     made = [trial.file(study)]
-    if trial.seed == 0 and trial.fold == 0:
+    if trial.kept:
         made += save_classifier(study, trial, key, model, losses)
     with atomic_write(trial.file(study)) as path:  # no time of writing inside: same numbers, same bytes
         path.write_bytes(gzip.compress(pd.concat(tables).to_csv(index=False).encode(), mtime=0))
     seconds = time.time() - start
     about = {'key': key, 'arm': trial.arm.name, 'seed': trial.seed, 'fold': trial.fold}
+    about |= {'mass': mass['labels'], 'synthetic': mass['synthetic']}
     about |= {'seconds': round(seconds, 1), 'final_loss': float(losses[-50:].mean()), **environment()}
     about['files'] = {path.relative_to(study.folder).as_posix(): checksum(path) for path in made}
     with atomic_write(trial.about(study)) as path:
@@ -159,13 +152,12 @@ def run(trial: Trial, run_name: str, home: Path) -> float:
 
 
 def trained(trial, study):
-    """(model, losses (steps,), tables of predictions) of one trial."""
+    """(model, losses (steps,), tables of predictions, `batch_mass` of its batches) of one trial."""
     pool, train = pool_for(study, trial)
     torch.manual_seed(trial.seed)
-    model = build_classifier(trial.regime, train)
-    losses = fit_classifier(
-        model, trial.arm, pool, trial.regime, trial.seed, trial.batches, trial.make_rule()
-    )
+    model, how = build_classifier(trial.regime, train), (trial.seed, trial.batches, trial.make_rule())
+    losses = fit_classifier(model, trial.arm, pool, trial.regime, *how)
+    mass = batch_mass(Batches(trial.arm, pool, trial.regime.steps, trial.regime.batch_size, *how))
     tables = []
     for name, cohort in sets_to_predict(study, trial.fold).items():
         p = predict(model, cohort.images, trial.regime.input_size).astype(float).round(6)
@@ -173,12 +165,12 @@ def trained(trial, study):
         tables.append(
             table.assign(**{f'p_{c}': p[:, k] for k, c in enumerate(cohort.class_names)}, test_set=name)
         )
-    return model, losses, tables
+    return model, losses, tables, mass
 
 
 def save_classifier(study, trial, key, model, losses):
     """classifiers/<arm>/: weights, config and training loss of one seed, for figures; returns the files."""
-    folder = study.folder / 'classifiers' / trial.arm.name
+    folder = study.folder / 'classifiers' / trial.arm.slug
     with atomic_write(folder / 'model.safetensors') as path:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
     with atomic_write(folder / 'config.json') as path:
@@ -189,8 +181,8 @@ def save_classifier(study, trial, key, model, losses):
 
 
 def load_classifier(study, arm):
-    """The saved classifier of one arm (seed 0): (model, config)."""
-    folder = study.folder / 'classifiers' / arm
+    """The saved classifier of an arm, by its name: (model, config)."""
+    folder = study.folder / 'classifiers' / slug(arm)
     config = json.loads((folder / 'config.json').read_text())
     weights = load_file(folder / 'model.safetensors')
     with torch.device('meta'):  # nothing is drawn: all comes from the file
@@ -220,6 +212,6 @@ def run_all(study, trials, workers=0, scheduler=''):
     }
     files = [t.file(study) for t in trials]  # without their .json, which hold the seconds they took
     for name in arms:
-        files += written(study.folder / 'classifiers' / name)
+        files += written(study.folder / 'classifiers' / slug(name))
     study.sign('predictions', about, files=files)
     return seconds

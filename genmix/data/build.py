@@ -25,6 +25,7 @@ READERS = {
     'ct': ('genmix.data.readers.ct.dataset', (*FILES, *PATCHES, 'classes')),
     'medmnist': ('genmix.data.readers.medmnist', ('data_dir', 'channel', *MEDMNIST)),
 }
+CALIBRATION_SEED = 100_000  # plus that of the cohort: no other use of population `dev` reaches it
 HOLDS = {'folder': 'one sub-folder of images per class', 'ct': 'lesions.csv and the volumes'}
 
 
@@ -141,11 +142,24 @@ def part(study, role='train', fold=0):
 
 def population(study, lesions, seed=0):
     """Stage `population`: phantoms of new patients for tests only; read by 08 and 09."""
+    return _phantoms(study, 'population', 'test', lesions, seed)
+
+
+def calibration(study, per_class, seed=0):
+    """Stage `calibration`: so many `dev` phantoms per class, on which the probabilities of a classifier are
+    calibrated; nothing is scored on them.
+    """
+    lesions = [per_class] * len(plan.CLASS_NAMES)
+    return _phantoms(study, 'calibration', 'dev', lesions, CALIBRATION_SEED + seed)
+
+
+def _phantoms(study, name, which, lesions, seed):
+    """Stage `name`: phantoms of the population `which`, as large as the images of the cohort."""
     cohort, _ = open_cohort(study)
     size = cohort.images.shape[1]
     params = {'lesions': list(lesions), 'image_size': size, 'seed': seed}
 
     def build(out):
-        plan.draw('test', lesions, image_size=size, seed=seed).save(out)
+        plan.draw(which, lesions, image_size=size, seed=seed).save(out)
 
-    return Cohort.load(study.stage('population', build, params))
+    return Cohort.load(study.stage(name, build, params, code=plan))

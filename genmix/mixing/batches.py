@@ -1,7 +1,9 @@
 """What a batch of each arm carries.
 
 Every batch, whatever the arm, is one list of pairs (a, b, lambda) of rows of one pool of images.  An image
-that is not mixed is its own partner with lambda = 1.  So what an arm really carries can be counted.
+that is not mixed is its own partner with lambda = 1.  So what an arm really carries can be counted, and the
+arms of a pair be held equal: the dose is synthetic mass, the classes of synthetic images are those of the
+partners of GenMix.
 """
 
 from typing import Any
@@ -13,7 +15,7 @@ from genmix.data.cohort import Cohort
 from genmix.data.sampling import one_hot, sample_rows
 from genmix.mixing.arms import Arm
 from genmix.mixing.config import BatchConfig
-from genmix.mixing.rules import Pairs, Rule
+from genmix.mixing.rules import Pairs, Rule, partners
 
 
 class Pool:
@@ -65,8 +67,6 @@ class Batches:
         self.steps, self.size = steps, batch_size
         self.rng = np.random.default_rng(seed)
         self.left = np.arange(0)
-        n_classes = pool.soft.shape[1]
-        self.prior = np.bincount(pool.labels[pool.real], minlength=n_classes) / len(pool.real)
 
     def __len__(self):
         return self.steps
@@ -82,50 +82,54 @@ class Batches:
 
     def batch(self) -> Pairs:
         """One batch of rows of the pool: the unmixed part first, then the mixed part."""
-        k = round(self.size * self.config.mixed_share) if self.arm.rule else 0
-        union = self.arm.kind in ('synthetic', 'mixup-union')
-        plain = self.draw('union' if union else self.arm.balance, self.size - k)
-        if not k:
-            return Pairs(plain, plain, np.ones(len(plain)))
-        mixed, mask = self.mixed(k), None
-        if mixed.mask is not None:
-            mask = np.concatenate([np.ones((len(plain), *mixed.mask.shape[1:])), mixed.mask])
-        lam = np.concatenate([np.ones(len(plain)), mixed.lam])
-        return Pairs(np.concatenate([plain, mixed.a]), np.concatenate([plain, mixed.b]), lam, mask)
+        if self.arm.has_partners:
+            k = self.count(2 * self.arm.dose)
+            return joined(self.real(self.size - k), self.with_partners(k))
+        rows = self.unmixed()
+        k = self.count(self.config.mixed_share) if self.arm.rule else 0
+        return joined(rows[k:], self.paired(rows[:k], rows[:k]) if k else alone(rows[:0]))
 
-    def mixed(self, k) -> Pairs:
-        """`k` mixtures: stored ones, which are rows of their own, or fresh pairs of the rule."""
-        pool = self.pool
-        if self.arm.kind == 'genmix' and self.config.mix == 'offline':
-            rows = self.rng.choice(pool.stored, k)
-            return Pairs(rows, rows, np.ones(k))
-        a = self.draw('union' if self.arm.kind == 'mixup-union' else self.arm.balance, k)
-        candidates = a if self.rule.partners == 'batch' else pool.synthetic
-        shape = tuple(pool.images.shape[-2:])
-        pairs = self.rule.pairs(pool.labels[a], pool.labels[candidates], self.rng, shape)
+    def count(self, share) -> int:
+        """How many images of a batch a share is: where it is no whole number, the next one below or above by
+        chance, so that it holds on average.
+        """
+        return int(self.size * share + self.rng.random())
+
+    def unmixed(self) -> np.ndarray:
+        """Rows of a batch (size,): the dose of synthetic images among real ones, in random order."""
+        n = self.count(self.arm.dose)
+        rows = self.real(self.size - n)
+        return self.rng.permutation(np.concatenate([rows, self.synthetic(n)])) if n else rows
+
+    def with_partners(self, k) -> Pairs:
+        """`k` mixtures of a real and a synthetic image: stored ones, which are rows of the pool, or fresh."""
+        if self.arm.stored:
+            return alone(self.rng.choice(self.pool.stored, k))
+        return self.paired(self.real(k), self.pool.synthetic)
+
+    def paired(self, a, candidates) -> Pairs:
+        """Pairs of rows `a` with some of the rows `candidates`, as the rule says."""
+        labels, shape = self.pool.labels, tuple(self.pool.images.shape[-2:])
+        pairs = self.rule.pairs(labels[a], labels[candidates], self.rng, shape)
         return Pairs(a[pairs.a], candidates[pairs.b], pairs.lam, pairs.mask)
 
-    def draw(self, source, n) -> np.ndarray:
-        """Row numbers (n,) of one source:
+    def real(self, n) -> np.ndarray:
+        """Rows (n,) of real images: in epochs without replacement, or every class alike."""
+        rows, labels = self.pool.real, self.pool.labels[self.pool.real]
+        if self.arm.balance == 'balanced':
+            return rows[sample_rows(self.rng.choice(np.unique(labels), n), labels, self.rng)]
+        while len(self.left) < n:
+            self.left = np.concatenate([self.left, self.rng.permutation(rows)])
+        rows, self.left = self.left[:n], self.left[n:]
+        return rows
 
-        `natural` or `balanced` real images, `synthetic` ones, the `union`.
-        """
-        if source == 'union':
-            half = n // 2 + (n % 2 and self.rng.integers(2))
-            both = [self.draw(self.arm.balance, half), self.draw('synthetic', n - half)]
-            return self.rng.permutation(np.concatenate(both))
-        if source == 'natural':  # epochs without replacement
-            while len(self.left) < n:
-                self.left = np.concatenate([self.left, self.rng.permutation(self.pool.real)])
-            rows, self.left = self.left[:n], self.left[n:]
-            return rows
-        rows = self.pool.real if source == 'balanced' else self.pool.synthetic
-        labels = self.pool.labels[rows]
-        present = np.unique(labels)
-        chance = None
-        if source == 'synthetic' and self.config.synthetic_balance == 'natural':
-            chance = self.prior[present] / self.prior[present].sum()
-        return rows[sample_rows(self.rng.choice(present, n, p=chance), labels, self.rng)]
+    def synthetic(self, n) -> np.ndarray:
+        """Rows (n,) of synthetic images, of the classes that GenMix would pair with the arm's real images."""
+        rows, labels = self.pool.synthetic, self.pool.labels
+        classes = labels[self.pool.real]
+        if self.arm.balance == 'balanced':
+            classes = np.unique(classes)
+        return rows[partners(self.rng.choice(classes, n), labels[rows], self.config.pairing, self.rng)]
 
     def unmix(self, pairs: Pairs) -> Pairs:
         """The same draws with each mixture replaced by its heavier parent: sources and balance stay."""
@@ -136,22 +140,38 @@ class Batches:
             row = a[stored] - self.pool.stored[0]
             a, b, lam = a.copy(), b.copy(), lam.copy()
             a[stored], b[stored], lam[stored] = first[row], second[row], weight[row]
-        heavier = np.where(lam >= 0.5, a, b)
-        return Pairs(heavier, heavier, np.ones(len(a)))
+        return alone(np.where(lam >= 0.5, a, b))
+
+
+def alone(rows) -> Pairs:
+    """Rows (n,) that are not mixed: each is its own partner."""
+    return Pairs(rows, rows, np.ones(len(rows)))
+
+
+def joined(plain, mixed: Pairs) -> Pairs:
+    """Rows that are not mixed (n,), and then pairs that are."""
+    mask = mixed.mask
+    if mask is not None:
+        mask = np.concatenate([np.ones((len(plain), *mask.shape[1:])), mask])
+    lam = np.concatenate([np.ones(len(plain)), mixed.lam])
+    return Pairs(np.concatenate([plain, mixed.a]), np.concatenate([plain, mixed.b]), lam, mask)
 
 
 def batch_mass(batches: Batches) -> dict:
-    """What batches carry on average:
+    """What batches carry on average: {'synthetic': share of the image mass, 'labels': mass of each class}.
 
-    {'synthetic': share of the image mass, 0: label mass of class 0, 1: ...}.
+    labels   floats in the order of the classes, with sum 1
     """
-    pool, synthetic, labels, n = batches.pool, 0.0, 0.0, 0
-    into = np.zeros(len(pool.labels))
-    into[pool.synthetic] = 1
+    pool = batches.pool
+    carried = np.zeros((len(pool.labels), 1 + pool.soft.shape[1]))
+    carried[pool.synthetic, 0] = 1
     if len(pool.stored):
-        into[pool.stored] = 1 - pool.parents[2]
+        carried[pool.stored, 0] = 1 - pool.parents[2]
+    carried[:, 1:] = pool.soft.cpu()
+    total, n = np.zeros(carried.shape[1]), 0
     for a, b, lam, *_ in batches:
-        synthetic += (lam * into[a] + (1 - lam) * into[b]).sum().item()
-        labels = labels + (lam[:, None] * pool.soft[a] + (1 - lam[:, None]) * pool.soft[b]).sum(0).numpy()
+        weight = lam.double().numpy()
+        total += weight @ carried[a] + (1 - weight) @ carried[b]
         n += len(lam)
-    return {'synthetic': synthetic / n, **dict(enumerate((labels / n).tolist()))}
+    synthetic, *labels = (total / n).tolist()
+    return {'synthetic': synthetic, 'labels': labels}

@@ -1,6 +1,7 @@
-"""The GenMix set on disk:
+"""The GenMix set on disk: made once from the training split and one synthetic set.
 
-made once from the training split and one synthetic set; Figures 3 and 4 show it.
+Figures 3 and 4 show it, and the arms with `stored` are trained on it.  Half of a mixture is synthetic on
+average, so an arm of dose d draws 2 d of each batch from it.
 """
 
 from collections.abc import Sequence

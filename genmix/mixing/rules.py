@@ -43,12 +43,11 @@ class Pairs:
 class Rule(Protocol):
     """Chooses pairs.  Its fields are its parameters, with bounds; their values come from the profile.
 
-    name       names the arms <name>-<generator>
-    partners   where b comes from: 'batch' (the images that were drawn for a) or 'synthetic'
+    name   names the arms <name>-<generator>@<dose>, which mix real images with synthetic partners; with equal
+           weights of both on average an arm carries its dose
     """
 
     name: ClassVar[str]
-    partners: ClassVar[str]
 
     def pairs(self, labels: np.ndarray, partner_labels: np.ndarray, rng, shape=None) -> Pairs:
         """Pairs of n images of `labels` int (n,): rows a of these, b of `partner_labels` int (m,).
@@ -78,7 +77,6 @@ class Mixup:
     """Image i with image b[i] of a random permutation of the batch."""
 
     name: ClassVar[str] = 'mixup'
-    partners: ClassVar[str] = 'batch'
     alpha: float = bounded(above=0)
     larger: str = bounded(choices=LARGER)
 
@@ -96,7 +94,6 @@ class GenMix:
     """Each real image with a synthetic partner; lambda weights the real side."""
 
     name: ClassVar[str] = 'genmix'
-    partners: ClassVar[str] = 'synthetic'
     alpha: float = bounded(above=0)
     larger: str = bounded(choices=LARGER)
     pairing: str = bounded(choices=PAIRINGS)

@@ -7,7 +7,15 @@ from genmix.plots.diffusion import kid_through_training, sampling_sweep, write_a
 from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
 from genmix.plots.grids import image_grid, sheet, snapshot_grid
 from genmix.plots.lesions import class_counts, histograms, holdout_precision, pick, similar_pairs
-from genmix.plots.mixing import beta_densities, examples, figure1, mixed_colours, mixing_strip, simplex
+from genmix.plots.mixing import (
+    batch_mass,
+    beta_densities,
+    examples,
+    figure1,
+    mixed_colours,
+    mixing_strip,
+    simplex,
+)
 from genmix.plots.neighbours import neighbour_statistics
 from genmix.plots.pretrained import (
     base_curves,

@@ -157,3 +157,37 @@ def examples(rows, class_names, n=5):
         f'columns {join_words(class_names)}.'
     ) + (f' No image of {join_words(lacking)}.' if lacking else '')
     return fig
+
+
+@styled
+def batch_mass(mass, arms, class_names):
+    """What a batch of each arm carries: synthetic mass, label mass of each class; pairs stand together.
+
+    mass   {name: dict of `mixing.batches.batch_mass`}      arms   {name: Arm}
+    """
+    groups: dict = {}
+    for name in mass:
+        groups.setdefault((arms[name].generator, arms[name].dose, arms[name].balance), []).append(name)
+    order = [name for own in groups.values() for name in own]
+    table = 100 * np.array([[mass[name]['synthetic'], *mass[name]['labels']] for name in order])
+    group = np.repeat(range(len(groups)), [len(own) for own in groups.values()])
+    places = np.arange(len(order)) + 0.7 * group
+    fig, axes = subplots(8.4, 0.2 * places.max() + 1.4, 1, 2, sharey=True, width_ratios=(1, 2))
+    left, right = axes[0]
+    left.barh(places, table[:, 0], color='#777777')
+    ends = table[:, 1:].cumsum(1)
+    for k, (name, share) in enumerate(zip(shorten(class_names), table[:, 1:].T)):
+        look = {'color': class_colour(k), 'label': name, 'edgecolor': 'white'}
+        right.barh(places, share, left=ends[:, k] - share, **look)
+    left.set(xlabel='synthetic mass [%]', ylim=(places.max() + 0.7, -0.7))
+    left.set_yticks(places, order)
+    right.set(xlabel='label mass [%]', xlim=(0, 100))
+    right.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=len(class_names))
+    apart = max(np.ptp(table[group == g], axis=0).max() for g in range(len(groups)))
+    fig.alt = (
+        f'What a batch carries in {len(order)} arms, as horizontal bars: on the left the synthetic share of '
+        f'the image mass, from {table[:, 0].min():.0f} to {table[:, 0].max():.0f} %, on the right the label '
+        f'mass of {join_words(class_names)}. Arms of one generator, dose and class balance stand together; '
+        f'within these groups no mass differs by more than {apart:.1f} points.'
+    )
+    return fig

@@ -64,10 +64,13 @@ RULES = {'': 'not mixed', 'mixup': 'mixup', 'genmix': 'GenMix'}
 def loss_curves(losses, arms, window=25):
     """Training loss of each arm as a running mean, one panel per mixing rule: only these compare.
 
-    losses   {name: loss (steps,)}      arms   {name: Arm}; those of the same images share a colour
+    losses   {name: loss (steps,)}      arms   {name: Arm}
+
+    Arms of the same sources share a colour; where these differ in dose or in the stored set, the lines do.
     """
     images = {name: (arms[name].generator, arms[name].balance, arms[name].classical) for name in losses}
-    sources = list(dict.fromkeys(images.values()))
+    doses = {name: (arms[name].stored, arms[name].dose) for name in losses if arms[name].generator}
+    sources, amounts = list(dict.fromkeys(images.values())), sorted(set(doses.values()))
     rules = dict.fromkeys([*RULES, *(arms[name].rule for name in losses)])
     panels = {rule: [name for name in losses if arms[name].rule == rule] for rule in rules}
     panels = {RULES.get(rule, rule): names for rule, names in panels.items() if names}
@@ -76,8 +79,8 @@ def loss_curves(losses, arms, window=25):
     for ax, (title, names) in zip(axes[0], panels.items()):
         for arm in names:
             smooth = np.convolve(losses[arm], np.ones(window) / window, 'valid')
-            i = sources.index(images[arm])
-            look = {'color': series_colour(i), 'ls': line_style(i), 'lw': 1.2}
+            line = amounts.index(doses[arm]) if arm in doses else sources.index(images[arm])
+            look = {'color': series_colour(sources.index(images[arm])), 'ls': line_style(line), 'lw': 1.2}
             ax.plot(np.arange(len(smooth)) + window, smooth, label=arm, **look)
         ax.set_title(title)
         ax.set_xlabel(f'training step (mean of the last {window})')

@@ -1,6 +1,6 @@
 """What claims are tested with: differences of arms, of generator cards, and of synthetic sets by mixing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -134,9 +134,10 @@ class Sources:
 
 def shared(arms: list[Arm]) -> str:
     """'genmix-<g>' for arms that differ in the generator only, else their names."""
-    kinds = {arm.kind for arm in arms}
-    names = {arm.kind: arm.name for arm in arms_for(['<g>']).values() if arm.generator}
-    return names[kinds.pop()] if len(kinds) == 1 else ' '.join(arm.name for arm in arms)
+    patterns = {replace(arm, name=''): arm.name for arm in arms_for(['<g>']).values()}
+    alike = {replace(arm, name='', generator='<g>') for arm in arms}
+    names = [name for about, name in patterns.items() if about in alike]
+    return names[0] if len(alike) == len(names) == 1 else ' '.join(arm.name for arm in arms)
 
 
 def _part(part, metric, expected, interval, n):

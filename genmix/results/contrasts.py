@@ -3,7 +3,7 @@
 import pandas as pd
 
 from genmix.generators import PAPER
-from genmix.mixing.arms import KINDS, Arm
+from genmix.mixing.arms import DOSES, KINDS, Arm
 from genmix.results.bootstrap import Replicates
 from genmix.results.intervals import holm, verdict
 from genmix.results.metrics import PRIMARY
@@ -42,9 +42,13 @@ def family(replicates: Replicates, pairs, test_set: str, metric=PRIMARY) -> pd.D
 
 
 def by_generator(arms: dict[str, Arm], replicates: Replicates) -> dict[tuple, str]:
-    """{(kind, generator): name} of the trained arms that have a generator, in the order of the replicates."""
+    """{(kind, generator): name} of the trained arms that have a generator, in the order of the replicates.
+
+    Of several arms of a kind those of the smaller dose: it is equal in all of them.
+    """
     trained = [arms[name] for name in replicates.point if name in arms]
-    return {(arm.kind, arm.generator): arm.name for arm in trained if arm.generator}
+    low = [arm for arm in trained if arm.dose == DOSES[0] and arm.balance == 'natural' and not arm.stored]
+    return {(arm.kind, arm.generator): arm.name for arm in low}
 
 
 def compared_generators(found: dict[tuple, str]) -> tuple[list[str], list[str]]:

@@ -91,7 +91,7 @@ class FeatureSpace:
 
 def classifier_key(study: Study, arm: Arm) -> str:
     """The key of an arm's saved classifier, '' where there is none."""
-    config = study.folder / 'classifiers' / arm.name / 'config.json'
+    config = study.folder / 'classifiers' / arm.slug / 'config.json'
     return json.loads(config.read_text())['key'] if config.exists() else ''
 
 

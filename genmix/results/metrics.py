@@ -44,6 +44,7 @@ def read_predictions(folder: Path, arms: Container[str] | None = None) -> pd.Dat
         about = _read_about(path)
         if arms is None or about['arm'] in arms:
             table = read_rows(path, float_precision='round_trip')
+            table = table.query('test_set != "dev"')  # to calibrate on, never scored
             p = probabilities(table, class_names(table))
             if not (np.isfinite(p).all() and np.allclose(p.sum(1), 1, atol=1e-3)):
                 raise StudyError(

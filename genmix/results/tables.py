@@ -58,7 +58,8 @@ def in_order(names, arms: dict[str, Arm]) -> list[str]:
     def place(name):
         arm = arms[name]
         kind = KINDS.index(arm.kind) if arm.kind in KINDS else len(KINDS)
-        return generators.index(arm.generator), kind, arm.balance == 'balanced', arm.classical
+        rest = arm.balance == 'balanced', arm.dose, arm.stored, arm.classical
+        return generators.index(arm.generator), kind, *rest
 
     return sorted(names, key=place)
 

@@ -57,14 +57,16 @@ def choose_traces(study: Study, train: Cohort, made, seed=0) -> list[Trace]:
         same_class = train.labels[mix.a] == synthetic.labels[mix.b]
         return np.abs(mix.lam - VISIBLE) + same_class
 
-    saved = [path.parent.name for path in sorted(study.folder.glob('classifiers/*/config.json'))]
+    folder = study.folder / 'classifiers'
+    saved = [arm for arm in load_arms(study).values() if (folder / arm.slug / 'config.json').exists()]
     if not saved:
         raise StudyError(
             f'runs/{study.run}/classifiers is empty: run `make 08_classification RUN={study.run}` first.'
         )
-    genmix = [arm for arm in load_arms(study).values() if arm.kind == 'genmix' and arm.name in saved]
+    names, genmix = [arm.name for arm in saved], [arm for arm in saved if arm.kind == 'genmix']
+    genmix.sort(key=lambda arm: (arm.stored, arm.balance == 'natural', arm.dose))  # best: of these mixtures
     networks = {arm.generator: arm.name for arm in genmix}
-    default = 'classical' if 'classical' in saved else saved[0]
+    default = 'classical' if 'classical' in names else names[0]
     first = next(iter(made.values()))
     apart = distance(*first)
     lesion = int(np.random.default_rng(seed).choice(first[1].a[apart <= max(0.15, apart.min())]))

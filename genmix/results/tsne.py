@@ -11,7 +11,7 @@ from sklearn.manifold import TSNE
 
 from genmix import StudyError
 from genmix.audit.fidelity import distances
-from genmix.mixing.arms import Arm
+from genmix.mixing.arms import DOSES, Arm
 from genmix.results.feature_space import FeatureSpace, Sets, classifier_key, trained_arms
 from genmix.results.neighbours import (
     agreement,
@@ -71,13 +71,15 @@ def real_only(trained) -> str:
 def panels(names, trained: dict[str, Arm]) -> dict[str, Arm]:
     """The arms to show, by name.
 
-    names   ['all']: as in the paper, real only, mixup, then each generator unmixed and with GenMix
+    names   ['all']: as in the paper, real only, mixup, then each generator unmixed and with GenMix, at one
+            dose
 
     Arms that are not `trained` are left out with a line; StudyError when none is left.
     """
     if names == ['all']:
         generators = dict.fromkeys(arm.generator for arm in trained.values() if arm.generator)
-        by_kind = {(arm.generator, arm.kind): name for name, arm in trained.items()}
+        low = [a for a in trained.values() if a.dose == DOSES[0] and a.balance == 'natural' and not a.stored]
+        by_kind = {(arm.generator, arm.kind): arm.name for arm in low}
         pairs = [by_kind.get((g, kind)) for g in generators for kind in ('synthetic', 'genmix')]
         wanted = [real_only(trained), 'mixup', *pairs]
         names = [name for name in dict.fromkeys(wanted) if name in trained]
@@ -109,7 +111,7 @@ def panel(study: Study, arm: Arm, sets: Sets, config: TSNEConfig) -> tuple[pd.Da
         numbers = _numbers(space, sets, generators, config).assign(arm=arm.name)
         numbers[COLUMNS].to_csv(out / 'neighbours.csv', index=False)
 
-    folder = study.stage(f'embedding/{arm.name}', build, asdict(config), _inputs(study, arm, generators))
+    folder = study.stage(f'embedding/{arm.slug}', build, asdict(config), _inputs(study, arm, generators))
     return _read(folder / 'points.csv'), _read(folder / 'neighbours.csv')
 
 

@@ -80,6 +80,7 @@ SHARED = {
             'tstr_steps',
             'other_steps',
             'bootstrap_draws',
+            'dev_lesions',
         ),
         POSITIVE,
     ),

@@ -10,7 +10,7 @@ def test_measure_gives_a_row_a_classifier_and_touches_no_study_patient(study, mo
         monkeypatch.setattr(regime, name, (9, 9, 9))
     monkeypatch.setattr(regime, 'TRAIN_LESIONS', (16, 8, 12))
     base = {'steps': 2, 'train_fraction': 1.0, 'mixed_share': 0.5, 'batch_size': 8, 'lr': 1e-3}
-    axes = {'arm': ['classical', 'oracle'], 'steps': [1, 2]}
+    axes = {'arm': ['classical', 'oracle@1/2'], 'steps': [1, 2]}
     table = regime.measure(study, 'steps', axes, 2, base, workers=1)
     assert list(table.columns) == [
         'question',

@@ -9,7 +9,9 @@ import pytest
 from conftest import ROOT, config_of
 
 from genmix import StudyError
+from genmix.audit import heldout
 from genmix.data import build
+from genmix.data.phantom import plan
 
 
 def config(**changes):
@@ -48,6 +50,16 @@ def test_the_populations_never_meet(study):
     assert not set(cohort.patients) & set(population.patients)
     assert population.images.shape == cohort.images.shape
     assert not any(np.array_equal(a, b) for a in cohort.images for b in population.images)
+
+
+def test_probabilities_are_calibrated_on_patients_of_their_own(study):
+    """Apart from cohort and population, from the audit's lesions, and from those of another cohort."""
+    cohort, _ = small_cohort(study)
+    mine = build.calibration(study, 3)
+    assert mine.counts.tolist() == [3, 3, 3] and mine.images.shape[1:] == cohort.images.shape[1:]
+    others = [cohort, build.population(study, (9, 9, 9)), build.calibration(study, 3, seed=1)]
+    others += [plan.draw('dev', (3, 3, 3), seed=seed) for seed in (*heldout.AUDIT_SEEDS.values(), 9000)]
+    assert not any(set(mine.patients) & set(other.patients) for other in others)
 
 
 def test_a_folder_that_changes_is_read_again(study, tmp_path):

@@ -78,6 +78,12 @@ ARMS = pd.DataFrame(
     [(a, 'holdout', 'all', 'balanced_accuracy', 0.7, 0.6, 0.8) for a in 'xy'],
     columns=['arm', 'test_set', 'label', 'metric', 'mean', 'low', 'high'],
 )
+MASS = {
+    'classical': {'synthetic': 0.0, 'labels': [0.5, 0.1, 0.4]},
+    'g@1/2': {'synthetic': 0.5, 'labels': [0.42, 0.22, 0.36]},
+    'genmix-g@1/8': {'synthetic': 0.12, 'labels': [0.48, 0.13, 0.39]},
+    'genmix-g@1/2': {'synthetic': 0.49, 'labels': [0.41, 0.23, 0.36]},
+}
 TRACED = {
     'g, by\ngenmix-g': [
         ('real', C.images[0], np.eye(3)[0], np.array([0.2, 0.7, 0.1])),
@@ -211,9 +217,10 @@ DRAW = {
     'regime_curves': lambda: plots.regime_curves(REGIME, 2),
     'regime_curves of one seed': lambda: plots.regime_curves(REGIME[REGIME.seed == 0], 2),
     'loss_curves': lambda: plots.loss_curves(
-        {a: np.ones(50) for a in ('classical', 'mixup', 'genmix-g', 'cutmix-g')},
+        {a: np.ones(50) for a in ('classical', 'mixup', 'genmix-g@1/8', 'genmix-g@1/2', 'cutmix-g@1/8')},
         arms_for('g', rules=['cutmix']),
     ),
+    'batch_mass': lambda: plots.batch_mass(MASS, arms_for('g'), C.class_names),
     'arm_points': lambda: plots.arm_points(METRICS, ['y', 'x']),
     'forest': lambda: plots.forest(CONTRASTS),
     'tsne_panels': lambda: plots.tsne_panels({'a': POINTS}, C.class_names),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import blobs
-from figure_examples import BLOOD, DRAW, KIDS, LOG, NEAR, SAMPLING, SKIN, C, card_of
+from figure_examples import BLOOD, DRAW, KIDS, LOG, MASS, NEAR, SAMPLING, SKIN, C, card_of
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -79,6 +79,19 @@ def test_alt_text_by_hand():
     assert '10 in all; the longest is 02_b with 10.' in DRAW['run_times']().alt
     # Beta(1, 1) is uniform: 80 % of it lies within 0.1 and 0.9
     assert '80% for α = 1' in DRAW['beta_densities']().alt
+
+
+def test_arms_that_are_compared_stand_together_with_their_masses():
+    fig = DRAW['batch_mass']()
+    assert 'no mass differs by more than 1.0 points' in fig.alt and 'from 0 to 50 %' in fig.alt
+    left, right = fig.axes
+    names = ['classical', 'g@1/2', 'genmix-g@1/2', 'genmix-g@1/8']
+    assert [t.get_text() for t in left.get_yticklabels()] == names
+    first, pair, second = np.diff(left.get_yticks())
+    assert [first, pair, second] == pytest.approx([1.7, 1, 1.7])
+    assert [b.get_width() for b in left.patches] == pytest.approx([0, 50, 49, 12])
+    widths = np.reshape([b.get_width() for b in right.patches], (3, 4))  # class by class
+    assert np.allclose(widths.T, [[100 * m for m in MASS[name]['labels']] for name in names])
 
 
 def test_bars_and_ticks_of_a_traced_lesion_are_the_prediction_and_the_label():

@@ -14,12 +14,12 @@ ARMS = {
     'oversample': 0.6,
     'oversample-mixup': 0.6,
     'mixup': 0.6,
-    'dcgan': 0.5,
-    'mixup-dcgan': 0.55,
-    'genmix-dcgan': 0.75,
-    'textual_inversion': 0.7,
-    'mixup-textual_inversion': 0.55,
-    'genmix-textual_inversion': 0.55,
+    'dcgan@1/8': 0.5,
+    'mixup-dcgan@1/8': 0.55,
+    'genmix-dcgan@1/8': 0.75,
+    'textual_inversion@1/8': 0.7,
+    'mixup-textual_inversion@1/8': 0.55,
+    'genmix-textual_inversion@1/8': 0.55,
 }
 COUNTS = pd.Series({'a': 50, 'b': 10, 'c': 40})
 
@@ -127,12 +127,13 @@ def test_lists_of_arms_have_a_short_name():
     def of(*names):
         return shared([arms[name] for name in names])
 
-    assert of('genmix-a', 'genmix-b') == 'genmix-<g>' and of('a', 'b') == '<g>'
-    assert of('mixup-a', 'genmix-a') == 'mixup-a genmix-a'
+    assert of('genmix-a@1/8', 'genmix-b@1/8') == 'genmix-<g>@1/8' and of('a@1/2', 'b@1/2') == '<g>@1/2'
+    assert of('mixup-a@1/8', 'genmix-a@1/8') == 'mixup-a@1/8 genmix-a@1/8'
+    assert of('genmix-a@1/8', 'genmix-b@1/2') == 'genmix-a@1/8 genmix-b@1/2'
 
 
 def test_generators_of_plugins_are_not_in_claims(sources):
-    rates = ARMS | {'toy': 0.2, 'mixup-toy': 0.2, 'genmix-toy': 0.9}
+    rates = ARMS | {'toy@1/8': 0.2, 'mixup-toy@1/8': 0.2, 'genmix-toy@1/8': 0.9}
     replicates = bootstrap(predictions(rates, runs=2, n=300, patients=100), 'holdout', 50)
     more = [pd.concat([table, new('toy')]) for table, new in ((sources.card, card), (sources.gains, gains))]
     arms = arms_for(['dcgan', 'textual_inversion', 'toy'])

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,21 +85,22 @@ def test_size_ratio_by_hand():
 
 
 def test_words_follow_the_numbers():
-    right = {'dcgan': 0.6, 'genmix-dcgan': 0.8, 'stylegan': 0.7, 'genmix-stylegan': 0.7}
+    right = {'dcgan@1/8': 0.6, 'genmix-dcgan@1/8': 0.8, 'stylegan@1/8': 0.7, 'genmix-stylegan@1/8': 0.7}
     r = bootstrap(predictions(right), 'holdout', 300)
     primary = contrasts.primary(r, arms_for(PAPER), 'holdout')
-    assert list(primary.a) == ['mean of genmix-dcgan genmix-stylegan', 'genmix-dcgan', 'genmix-stylegan']
+    genmix = ['genmix-dcgan@1/8', 'genmix-stylegan@1/8']
+    assert list(primary.a) == [f'mean of {" ".join(genmix)}', *genmix]
     assert list(primary.verdict[:2]) == ['higher', 'higher']
     sentences = contrasts.summarise_contrasts(primary, 'holdout')
-    assert 'genmix-dcgan is higher than dcgan: +' in sentences[1]
-    assert 'genmix-stylegan is not distinguishable from stylegan: ' in sentences[2]
+    assert 'genmix-dcgan@1/8 is higher than dcgan@1/8: +' in sentences[1]
+    assert 'genmix-stylegan@1/8 is not distinguishable from stylegan@1/8: ' in sentences[2]
 
 
 @pytest.fixture(scope='module')
 def with_plugins():
     """(Replicates, arms): two generators of the paper, the oracle, a generator and a rule of plugins."""
     arms = arms_for(['dcgan', 'toy', 'stylegan', 'oracle'], rules=['cutmix'])
-    names = [name for name in arms if name != 'cutmix-oracle']
+    names = [arm.name for arm in arms.values() if (arm.kind, arm.generator) != ('cutmix', 'oracle')]
     table = predictions(dict.fromkeys(names, 0.7), runs=2, n=120, patients=60)
     return bootstrap(table, 'holdout', 50), arms
 
@@ -105,8 +108,9 @@ def with_plugins():
 def test_plugins_never_enter_the_declared_contrast(with_plugins):
     r, arms = with_plugins
     primary = contrasts.primary(r, arms, 'holdout')
-    assert list(primary.a) == ['mean of genmix-dcgan genmix-stylegan', 'genmix-dcgan', 'genmix-stylegan']
-    assert list(primary.b) == ['mean of dcgan stylegan', 'dcgan', 'stylegan']
+    genmix = ['genmix-dcgan@1/8', 'genmix-stylegan@1/8']
+    assert list(primary.a) == [f'mean of {" ".join(genmix)}', *genmix]
+    assert list(primary.b) == ['mean of dcgan@1/8 stylegan@1/8', 'dcgan@1/8', 'stylegan@1/8']
     alone = {name: arm for name, arm in arms.items() if arm.generator != 'toy' and arm.kind != 'cutmix'}
     pd.testing.assert_frame_equal(primary, contrasts.primary(r, alone, 'holdout'))
 
@@ -115,13 +119,14 @@ def test_plugins_are_an_exploratory_family_of_their_own(with_plugins):
     r, arms = with_plugins
     explored = contrasts.exploratory(r, arms, 'holdout')
     pairs = list(zip(explored.a, explored.b))
-    assert pairs[:4] == [(g, other) for g in ('dcgan', 'stylegan') for other in ('classical', 'oversample')]
-    assert {('genmix-dcgan', 'mixup-dcgan'), ('mixup', 'classical'), ('oracle', 'oversample')} < set(pairs)
-    assert {('genmix-toy', 'toy'), ('genmix-toy', 'mixup-toy'), ('toy', 'classical')} < set(pairs)
-    assert {('cutmix-dcgan', 'genmix-dcgan'), ('cutmix-toy', 'toy')} < set(pairs) and len(set(pairs)) == len(
-        pairs
-    )
-    added = [bool({'toy', 'cutmix'} & set(f'{a}-{b}'.split('-'))) for a, b in pairs]
+    two, plain = ('dcgan@1/8', 'stylegan@1/8'), ('classical', 'oversample')
+    assert pairs[:4] == [(g, other) for g in two for other in plain]
+    compared = {('genmix-dcgan', 'mixup-dcgan'), ('genmix-toy', 'toy'), ('genmix-toy', 'mixup-toy')}
+    compared |= {('cutmix-dcgan', 'genmix-dcgan'), ('cutmix-toy', 'toy')}
+    assert {(f'{a}@1/8', f'{b}@1/8') for a, b in compared} < set(pairs)
+    assert {('mixup', 'classical'), ('oracle@1/8', 'oversample'), ('toy@1/8', 'classical')} < set(pairs)
+    assert len(set(pairs)) == len(pairs)
+    added = [bool({'toy', 'cutmix'} & set(re.split('[-@]', f'{a}-{b}'))) for a, b in pairs]
     assert added == sorted(added)
     study = explored[: added.index(True)].drop(columns='p')
     alone = {name: arm for name, arm in arms.items() if arm.generator != 'toy' and arm.kind != 'cutmix'}

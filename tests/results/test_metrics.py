@@ -160,22 +160,26 @@ def test_only_common_runs_enter():
 
 
 def test_files_round_trip_and_bad_ones_are_named(tmp_path):
-    table = predictions({'mixup-g': 0.7}, runs=1, n=20)
+    table = predictions({'mixup-g@1/8': 0.7}, runs=1, n=20)
     columns = ['id', 'patient', 'label', 'p_a', 'p_b', 'p_c', 'test_set']
     table[columns].to_csv(tmp_path / 'any-name.csv.gz', index=False)
     with pytest.raises(StudyError, match='any-name.json does not give the arm'):
         read_predictions(tmp_path)
-    (tmp_path / 'any-name.json').write_text(json.dumps({'arm': 'mixup-g', 'seed': 3, 'fold': 1, 'key': 'k'}))
+    (tmp_path / 'any-name.json').write_text(
+        json.dumps({'arm': 'mixup-g@1/8', 'seed': 3, 'fold': 1, 'key': 'k'})
+    )
     again = read_predictions(tmp_path)
-    assert again[columns].equals(table[columns]) and set(again.arm) == {'mixup-g'}
+    assert again[columns].equals(table[columns]) and set(again.arm) == {'mixup-g@1/8'}
     assert set(again.seed) == {3} and set(again.fold) == {1}
     with pytest.raises(StudyError, match='no predictions'):
-        read_predictions(tmp_path, ['genmix-g'])
+        read_predictions(tmp_path, ['genmix-g@1/8'])
     long = metrics_table(again, arms_for(['g']))
     about = ['arm', 'kind', 'generator', 'dose', 'balance']
     assert list(long.columns) == [*about, 'seed', 'fold', 'test_set', 'label', 'metric', 'value']
     assert set(long.label) == {'all', 'a', 'b', 'c'}
-    assert long[about].drop_duplicates().values.tolist() == [['mixup-g', 'mixup-union', 'g', 0.5, 'natural']]
+    assert long[about].drop_duplicates().values.tolist() == [
+        ['mixup-g@1/8', 'mixup-union', 'g', 0.125, 'natural']
+    ]
     table.assign(p_a=np.nan)[columns].to_csv(tmp_path / 'any-name.csv.gz', index=False)
     with pytest.raises(StudyError, match='any-name.csv.gz'):
         read_predictions(tmp_path)
@@ -394,13 +398,15 @@ def test_the_summary_is_the_table_in_numbers():
 
 
 def test_arms_stand_in_the_order_of_the_table():
-    names = ['genmix-b', 'b', 'classical', 'mixup', 'none', 'cutmix-a', 'a', 'mixup-a', 'oversample-mixup']
-    wanted = ['none', 'classical', 'mixup', 'oversample-mixup', 'b', 'genmix-b', 'a', 'mixup-a', 'cutmix-a']
+    with_b = ['b@1/2', 'genmix-b@1/8', 'genmix-b-offline', 'genmix-b@1/2', 'genmix-b@1/8-balanced']
+    with_a = ['a@1/8', 'a@1/2', 'mixup-a@1/8', 'cutmix-a@1/8']
+    names = [*reversed(with_b), 'classical', 'mixup', 'none', *reversed(with_a), 'oversample-mixup']
+    wanted = ['none', 'classical', 'mixup', 'oversample-mixup', *with_b, *with_a]
     arms = arms_for(['a', 'b'], rules=['cutmix'])
     assert in_order(names, arms) == wanted
     replicates = bootstrap(predictions(dict.fromkeys(names, 0.7), runs=2, n=60), 'holdout', draws=5)
     table = summary({'holdout': replicates}, arms)
     assert list(dict.fromkeys(table.arm)) == wanted
-    own = table[table.arm == 'genmix-b'].iloc[0]
-    assert [own.kind, own.generator, own.dose, own.balance] == ['genmix', 'b', 0.25, 'natural']
+    own = table[table.arm == 'genmix-b@1/8'].iloc[0]
+    assert [own.kind, own.generator, own.dose, own.balance] == ['genmix', 'b', 0.125, 'natural']
     assert in_order(wanted, arms_from(table)) == wanted

@@ -161,10 +161,10 @@ def numbers(dcgan):
     rows = [
         ('classical', 'neighbour_agreement', 0.7, 0.6, 0.8, 50, 'all', 'held-out', 0.33),
         ('classical', 'mixing_rate_training', 0.98, 0.9, 1.1, 50, 'all', 'training', 1),
-        ('dcgan', 'neighbour_agreement', 0.5, 0.45, 0.55, 50, 'all', 'held-out', 0.33),
-        ('dcgan', 'mixing_rate_training', 1.01, 0.9, 1.1, 50, 'all', 'training', 1),
-        ('dcgan', 'mixing_rate', *dcgan, 50, 'all', 'dcgan', 1),
-        ('dcgan', 'mixing_rate', *dcgan, 50, 'cyst', 'dcgan', 1),
+        ('dcgan@1/8', 'neighbour_agreement', 0.5, 0.45, 0.55, 50, 'all', 'held-out', 0.33),
+        ('dcgan@1/8', 'mixing_rate_training', 1.01, 0.9, 1.1, 50, 'all', 'training', 1),
+        ('dcgan@1/8', 'mixing_rate', *dcgan, 50, 'all', 'dcgan', 1),
+        ('dcgan@1/8', 'mixing_rate', *dcgan, 50, 'cyst', 'dcgan', 1),
     ]
     return pd.DataFrame(
         rows, columns=['arm', 'metric', 'value', 'low', 'high', 'n', 'label', 'source', 'expected']
@@ -183,8 +183,8 @@ def test_words_follow_the_numbers():
     assert 'distinguishable' in apart[1] and 'distinguishable' not in whole[1]
     assert '0.97 [0.90, 1.04]' in whole[1]
     found = numbers((0.6, 0.5, 0.7))
-    assert note(found, ARMS['dcgan']) == 'neighbours 50% [45%, 55%]\nmixing rate 0.60 [0.50, 0.70]'
-    assert source_notes(found, ARMS['dcgan'])['dcgan'] == 'mixing rate 0.60 [0.50, 0.70]\ncyst 0.60'
+    assert note(found, ARMS['dcgan@1/8']) == 'neighbours 50% [45%, 55%]\nmixing rate 0.60 [0.50, 0.70]'
+    assert source_notes(found, ARMS['dcgan@1/8'])['dcgan'] == 'mixing rate 0.60 [0.50, 0.70]\ncyst 0.60'
     assert len(summarise_neighbours(found.assign(n=0), ARMS)) == 1
 
 
@@ -195,8 +195,8 @@ def test_one_panel_is_compared_with_none():
 
 
 def test_the_oracle_tells_of_chance_only_where_its_images_were_not_trained_on():
-    table = numbers((0.6, 0.5, 0.7)).replace('dcgan', 'oracle')
+    table = numbers((0.6, 0.5, 0.7)).replace({'dcgan': 'oracle', 'dcgan@1/8': 'oracle@1/8'})
     assert 'is chance' not in ' '.join(summarise_neighbours(table, ARMS)[1:])
-    seen = table[table.arm == 'oracle']
+    seen = table[table.arm == 'oracle@1/8']
     lines = summarise_neighbours(pd.concat([table, seen.assign(arm='classical')]), ARMS)
     assert '`classical` was trained on none' in lines[-1]

@@ -27,7 +27,7 @@ def finished(tmp_path_factory):
         study.stage(stage_name('synthetic', name), images.save, {'name': name})
         made[name] = images, dataset.make_set(study, train, images, 90, rules['genmix'], seed=i)
     study.sign('mixed', {f'mixed/{name}{fold}': 'key' for name in 'ab' for fold in ('', '-f1')})
-    arms = [arms_for('ab')[name] for name in ('classical', 'genmix-b')]
+    arms = [arms_for('ab')[name] for name in ('classical', 'genmix-b@1/8')]
     for arm in arms:
         rule = vars(rules['genmix']) if arm.rule else {}
         trial = trials.Trial(arm=arm, seed=0, regime=REGIME, batches=batches, rule=rule)
@@ -48,7 +48,9 @@ def test_a_trail_is_one_real_lesion_mixed_with_another_class(finished):
     study, train, made = finished
     for seed in range(5):
         trails = trace.choose_traces(study, train, made, seed)
-        assert [t.network for t in trails] == ['classical', 'genmix-b'] and len({t.real for t in trails}) == 1
+        assert [t.network for t in trails] == ['classical', 'genmix-b@1/8'] and len(
+            {t.real for t in trails}
+        ) == 1
         for t in trails:
             synthetic, mix = made[t.generator]
             assert (mix.a[t.mixture], mix.b[t.mixture], mix.lam[t.mixture]) == (t.real, t.synthetic, t.lam)
@@ -63,8 +65,8 @@ def test_what_the_network_says_is_what_it_says_of_these_images(finished):
     study, train, made = finished
     trails = trace.choose_traces(study, train, made)
     rows = trace.follow(study, train, made, trails)
-    assert list(rows) == ['a, by\nclassical', 'b, by\ngenmix-b']
-    t, (real, synthetic, mixture) = trails[1], rows['b, by\ngenmix-b']
+    assert list(rows) == ['a, by\nclassical', 'b, by\ngenmix-b@1/8']
+    t, (real, synthetic, mixture) = trails[1], rows['b, by\ngenmix-b@1/8']
     images, mix = made['b']
     assert (
         np.array_equal(real[1], train.images[t.real])

@@ -20,7 +20,7 @@ ARMS = arms_for(['toy', 'oracle'])
 
 @pytest.fixture
 def trained(ready):
-    run_all(ready, some('classical', 'toy', 'genmix-toy'), workers=1)
+    run_all(ready, some('classical', 'toy@1/8', 'genmix-toy@1/8'), workers=1)
     return ready
 
 
@@ -67,7 +67,7 @@ def test_a_picture_holds_every_heldout_lesion_and_a_sample_of_the_rest(trained):
 
 def test_a_panel_is_kept_until_its_network_changes(trained, capsys):
     sets = Sets.load(trained, ['toy'])
-    points, numbers = tsne.panel(trained, ARMS['genmix-toy'], sets, CONFIG)
+    points, numbers = tsne.panel(trained, ARMS['genmix-toy@1/8'], sets, CONFIG)
     assert set(points.kind) == {'real', 'synthetic', 'mixed'} and np.isfinite(
         points[['tsne_1', 'tsne_2']]
     ).all(axis=None)
@@ -76,13 +76,15 @@ def test_a_panel_is_kept_until_its_network_changes(trained, capsys):
         'mixing_rate',
         'mixing_rate_training',
     }
-    assert not numbers.duplicated(['metric', 'source', 'label']).any() and set(numbers.arm) == {'genmix-toy'}
-    key = trained.key('embedding/genmix-toy')
-    tsne.panel(trained, ARMS['genmix-toy'], sets, CONFIG)
-    assert trained.key('embedding/genmix-toy') == key
-    run_all(trained, some('classical', 'toy', 'genmix-toy', mixup_off=0.5), workers=1)
-    tsne.panel(trained, ARMS['genmix-toy'], sets, CONFIG)
-    assert trained.key('embedding/genmix-toy') != key
+    assert not numbers.duplicated(['metric', 'source', 'label']).any() and set(numbers.arm) == {
+        'genmix-toy@1/8'
+    }
+    key = trained.key('embedding/genmix-toy@1of8')
+    tsne.panel(trained, ARMS['genmix-toy@1/8'], sets, CONFIG)
+    assert trained.key('embedding/genmix-toy@1of8') == key
+    run_all(trained, some('classical', 'toy@1/8', 'genmix-toy@1/8', mixup_off=0.5), workers=1)
+    tsne.panel(trained, ARMS['genmix-toy@1/8'], sets, CONFIG)
+    assert trained.key('embedding/genmix-toy@1of8') != key
 
 
 def test_a_network_of_real_images_is_asked_about_every_generator(trained):
@@ -104,29 +106,33 @@ def test_a_network_of_real_images_is_asked_about_every_generator(trained):
 
 def test_arms_that_are_not_there_are_left_out_with_a_line(trained, capsys):
     there = trained_arms(trained)
-    assert there == {name: ARMS[name] for name in ('classical', 'toy', 'genmix-toy')}
-    assert panels(['all'], there) == there == panels(['all'], there | {'mixup-toy': ARMS['mixup-toy']})
-    assert list(panels(['toy', 'mixup'], there)) == ['toy']
+    assert there == {name: ARMS[name] for name in ('classical', 'toy@1/8', 'genmix-toy@1/8')}
+    others = ('mixup-toy@1/8', 'toy@1/2', 'genmix-toy@1/2', 'genmix-toy@1/8-balanced', 'genmix-toy-offline')
+    assert panels(['all'], there) == there == panels(['all'], there | {name: ARMS[name] for name in others})
+    assert list(panels(['toy@1/8', 'mixup'], there)) == ['toy@1/8']
     assert 'mixup is left out' in capsys.readouterr().out
-    for names in (['none', 'genmix-toy'], ['oracle']):
+    for names in (['none', 'genmix-toy@1/8'], ['oracle@1/8']):
         assert list(panels(['all'], {name: ARMS[name] for name in names})) == names
-    assert real_only(['toy']) == ''
+    assert real_only(['toy@1/8']) == ''
     with pytest.raises(StudyError, match='None of the panels oversample.*classical'):
         panels(['oversample'], there)
 
 
 def test_a_network_that_does_not_stand_is_not_shown(trained):
-    (trained.folder / 'classifiers' / 'toy' / 'config.json').unlink()
-    config = trained.folder / 'classifiers' / 'genmix-toy' / 'config.json'
-    config.write_text(config.read_text().replace(classifier_key(trained, ARMS['genmix-toy']), 'another'))
+    (trained.folder / 'classifiers' / 'toy@1of8' / 'config.json').unlink()
+    config = trained.folder / 'classifiers' / 'genmix-toy@1of8' / 'config.json'
+    config.write_text(config.read_text().replace(classifier_key(trained, ARMS['genmix-toy@1/8']), 'another'))
     assert list(trained_arms(trained)) == ['classical']
 
 
 def test_figures_draw_what_they_are_given(trained):
     sets = Sets.load(trained, ['toy'])
-    found = {arm: tsne.panel(trained, ARMS[arm], sets, CONFIG) for arm in ('classical', 'toy', 'genmix-toy')}
+    found = {
+        arm: tsne.panel(trained, ARMS[arm], sets, CONFIG)
+        for arm in ('classical', 'toy@1/8', 'genmix-toy@1/8')
+    }
     numbers, names = pd.concat([n for _, n in found.values()]), sets.heldout.class_names
-    fig = plots.tsne_panels({arm: p for arm, (p, _) in found.items()}, names, {'toy': 'a\nb'})
+    fig = plots.tsne_panels({arm: p for arm, (p, _) in found.items()}, names, {'toy@1/8': 'a\nb'})
     assert [ax.get_title() for ax in fig.axes] == list(found) and fig.axes[1].get_xlabel() == 'a\nb'
     drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in fig.axes]
     assert drawn == [len(p) for p, _ in found.values()] and 'triangles synthetic' in fig.alt

@@ -134,8 +134,8 @@ def classifier():
     from genmix.mixing.batches import Pool
 
     config = TrainingConfig(steps=2, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
-    batches, known = configured(mix='online')
-    for arm in ('none', 'mixup', 'genmix-toy'):
+    batches, known = configured()
+    for arm in ('none', 'mixup', 'genmix-toy@1/8'):
         arm = arms_for(['toy'])[arm]
         pool = Pool(blobs(), blobs(seed=1))
         rule = known[arm.rule] if arm.rule else None

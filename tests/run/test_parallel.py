@@ -95,7 +95,7 @@ def test_units_come_back_whatever_their_order():
 
 
 def test_a_scheduler_gives_what_loky_gives_on_several_workers(address, ready):
-    wanted = some('classical', 'mixup-toy', 'genmix-toy', seeds=2)
+    wanted = some('classical', 'mixup-toy@1/8', 'genmix-toy@1/8', seeds=2)
     run_all(ready, wanted, workers=2)
 
     def read():

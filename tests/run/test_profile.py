@@ -143,7 +143,7 @@ def test_the_profile_for_24_gb_is_that_of_the_paper_but_for_its_batches():
 def test_the_gpu_profile_names_arms_that_exist():
     asked = read_profile(ROOT / 'params' / 'gpu.yaml')['08_classification']['arms']
     assert set(asked) <= set(arms_for([*PAPER, 'oracle']))
-    assert {f'genmix-{g}' for g in PAPER} | set(PAPER) <= set(asked)
+    assert {f'{form}{g}@1/8' for g in PAPER for form in ('', 'genmix-')} <= set(asked)
 
 
 @pytest.mark.parametrize('profile', sorted((ROOT / 'params').glob('*.yaml')), ids=lambda p: p.stem)
