@@ -79,7 +79,7 @@ book: $(ENV) ## the notebooks of a finished run as pages that open from disk: ru
 
 # The benchmarks are no tests: pytest collects them only when they are named.
 bench: $(ENV) ## measure speed against peers (GENMIX_PEERS=folder of their checkouts), as ratios within one run; writes measured/speed.csv
-	GENMIX_BENCH=measured/speed.csv $(PY) -m pytest -n 0 -s -rs tests/bench/bench_*.py
+	GENMIX_HEADLESS=1 GENMIX_BENCH=measured/speed.csv $(PY) -m pytest -n 0 -s -rs tests/bench/bench_*.py
 	$(PY) -m tools.readme
 
 regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes measured/regime.csv

@@ -102,6 +102,21 @@ def processor_class():
     return ', '.join(said + [f'kernels up to {name}' for name in limited])
 
 
+def reached(seconds, values, goal):
+    """When `values`, measured at `seconds`, first come down to `goal`, by interpolation; nan if never.
+
+    What is there at the first measurement counts as reached then.
+    """
+    seconds, values = np.asarray(seconds), np.asarray(values)
+    if not (values <= goal).any():
+        return float('nan')
+    k = int((values <= goal).argmax())
+    if k == 0:
+        return float(seconds[0])
+    share = (values[k - 1] - goal) / (values[k - 1] - values[k])
+    return float(seconds[k - 1] + share * (seconds[k] - seconds[k - 1]))
+
+
 def table_of(title, seconds, unit):
     """Rows of `tools.speed.COLUMNS`; the first way is what the others are compared with."""
     first = np.median(next(iter(seconds.values()))[:, 0])

@@ -82,6 +82,14 @@ def test_a_table_has_cpu_beside_wall_and_the_ratio_to_ours(monkeypatch, capsys, 
     assert 'work: on a test' in said and measure.processor_class() in said and 'thread' in said
 
 
+def test_when_a_value_is_reached():
+    seconds, values = [10.0, 20.0, 40.0, 60.0], [0.5, 0.3, 0.35, 0.1]
+    assert measure.reached(seconds, values, 0.4) == pytest.approx(15.0)
+    assert measure.reached(seconds, values, 0.225) == pytest.approx(50.0)
+    assert measure.reached(seconds, values, 0.6) == 10.0
+    assert np.isnan(measure.reached(seconds, values, 0.05))
+
+
 def test_a_missing_peer_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.delenv('GENMIX_PEERS', raising=False)
     with pytest.raises(pytest.skip.Exception, match='git clone .*/diffusers FOLDER/diffusers, and set'):

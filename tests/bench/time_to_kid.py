@@ -15,7 +15,7 @@ import pandas as pd
 import peers
 import pytest
 import torch
-from measure import processor, processor_class
+from measure import processor, processor_class, reached
 
 from genmix.audit.features import load_features
 from genmix.audit.fidelity import kernel, mmd2, pairwise
@@ -37,37 +37,25 @@ def features():
     return load_features()
 
 
-def kid(features, images, held_out):
-    return mmd2(*pairwise(kernel, features(held_out.images), features(images)))
-
-
-def reached(cpu, values, goal):
-    """CPU seconds after which `values` (KID at `cpu`, lower is better) are at `goal`; nan if never."""
-    best = np.minimum.accumulate(values)
-    if best[-1] > goal:
-        return np.nan
-    return float(np.interp(-goal, -best, cpu))
-
-
 def report(title, tracks):
     """Print {way: DataFrame of step, cpu, wall, kid}, and when each reaches the best KID of the worst."""
     goal = max(track.kid.min() for track in tracks.values())
     print(f'\n\n{title}\n{processor_class()} ({processor()}), {torch.get_num_threads()} thread(s)')
     print(pd.concat(tracks, names=['way', None]).reset_index('way').round(4).to_markdown(index=False))
     for way, track in tracks.items():
-        seconds = reached(track.cpu.to_numpy(), track.kid.to_numpy(), goal)
-        print(f'{way}: KID {goal:.4f} after {seconds:.0f} CPU s')
+        print(f'{way}: KID {goal:.4f} after {reached(track.cpu, track.kid, goal):.0f} CPU s')
 
 
 def tracks_of(trained, sample, features, held_out):
     """{way: DataFrame of step, cpu, wall, kid} from {way: (seconds of steps, {step: weights})}."""
-    found = {}
+    real, found = features(held_out.images), {}
+
+    def kid(images):
+        return mmd2(*pairwise(kernel, real, features(images)))
+
     for way, (seconds, kept) in trained.items():
         total = np.cumsum(seconds, axis=0)
-        rows = [
-            (step, *total[step - 1], kid(features, sample(weights), held_out))
-            for step, weights in kept.items()
-        ]
+        rows = [(step, *total[step - 1], kid(sample(weights))) for step, weights in kept.items()]
         found[way] = pd.DataFrame(rows, columns=['step', 'cpu', 'wall', 'kid'])
     return found
 
