@@ -32,7 +32,7 @@ def plain_loop(cohort, mix):
 
     mix   of uint8-range floats (n, 1, H, W) and labels (n,) to images and soft labels
     """
-    data = TensorDataset(torch.from_numpy(cohort.images)[:, None].float(), torch.from_numpy(cohort.labels))
+    data = TensorDataset(torch.tensor(cohort.images)[:, None].float(), torch.tensor(cohort.labels))
     loader = DataLoader(data, BATCH, shuffle=True, drop_last=True)
     affine = v2.RandomAffine(180, (0.08, 0.08), (0.85, 1.15), interpolation=InterpolationMode.BILINEAR)
     warp = v2.Compose([v2.RandomHorizontalFlip(), affine])
