@@ -43,7 +43,7 @@ def report(title, tracks):
     print(f'\n\n{title}\n{processor_class()} ({processor()}), {torch.get_num_threads()} thread(s)')
     print(pd.concat(tracks, names=['way', None]).reset_index('way').round(4).to_markdown(index=False))
     for way, track in tracks.items():
-        print(f'{way}: KID {goal:.4f} after {reached(track.cpu, track.kid, goal):.0f} CPU s')
+        print(f'{way}: KID {goal:.4f} after {reached(track.cpu, track.kid, goal):.1f} CPU s')
 
 
 def tracks_of(trained, sample, features, held_out):
