@@ -77,8 +77,10 @@ lint: $(ENV) ## check style, imports between rooms, and the types of the contrac
 book: $(ENV) ## the notebooks of a finished run as pages that open from disk: runs/cpu/book/index.html
 	@$(PY) -m tools.book --run $(RUN)
 
-bench: $(ENV) ## measure speed: ratios within one run
-	$(PY) -m pytest tests/bench --benchmark-only -n 0
+# The benchmarks are no tests: pytest collects them only when they are named.
+bench: $(ENV) ## measure speed against peers (GENMIX_PEERS=folder of their checkouts), as ratios within one run; writes measured/speed.csv
+	GENMIX_HEADLESS=1 GENMIX_BENCH=measured/speed.csv $(PY) -m pytest -n 0 -s -rs tests/bench/bench_*.py
+	$(PY) -m tools.readme
 
 regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes measured/regime.csv
 	$(PY) -m genmix A2_regime --run regime --params params/cpu.yaml

@@ -22,12 +22,12 @@ from genmix.results import claims, contrasts, metrics, selection_error, tables
 from genmix.results.measured import KEPT, long_run, measured, sweep_results
 from genmix.run.files import atomic_write
 from genmix.run.study import home
-from tools import cli
+from tools import cli, speed
 
 MARKS = '<!-- {}: written by tools/readme.py from measured/ -->', '<!-- end of {} -->'
 # The blocks that each page must have.
 PAGES = {
-    'README.md': ('results',),
+    'README.md': ('results', 'speed'),
     'docs/results.md': ('arms', 'claims', 'map'),
     'docs/real-images.md': ('real',),
 }
@@ -170,6 +170,8 @@ def blocks():
         found['map'] = bullets(sweep_summary.summarise_sweep(grid[0]))
     if list((measured() / 'real').glob('*.csv')):
         found['real'] = real_block(measured() / 'real')
+    if (timed := measured() / 'speed.csv').exists():
+        found['speed'] = speed.block(pd.read_csv(timed))
     return {name: re.sub(r'\w+-<g>', r'`\g<0>`', text) for name, text in found.items()}  # <g> is no HTML
 
 

@@ -59,13 +59,26 @@ def device_name():
     return torch.cuda.get_device_name(DEVICE) if DEVICE.type == 'cuda' else DEVICE.type
 
 
+def bf16_units():
+    """Names of the units for bfloat16 matrices that this CPU has (torch's query); [] where it is emulated."""
+    units = ('avx512_bf16', 'amx_tile')
+    return [unit for unit in units if getattr(torch.cpu, f'_is_{unit}_supported', bool)()]
+
+
 def bf16_pays():
-    """Whether bfloat16 has matrix units (CUDA since Ampere; AVX512-BF16 or AMX), or is emulated."""
+    """Whether bfloat16 has matrix units (CUDA since Ampere; AVX512-BF16 or AMX), or is emulated.
+
+    GENMIX_BF16=0 in the environment says no, so that a machine with units can be measured as one without.
+    Raises StudyError for another value.
+    """
+    asked = os.environ.get('GENMIX_BF16', '')
+    if asked not in ('', '0'):
+        raise StudyError(f'GENMIX_BF16 is {asked}: set it to 0 for float32 everywhere, or leave it unset.')
+    if asked:
+        return False
     if DEVICE.type == 'cuda':
         return torch.cuda.is_bf16_supported()
-    if DEVICE.type != 'cpu':
-        return False
-    return any(getattr(torch.cpu, f'_is_{unit}_supported', bool)() for unit in ('avx512_bf16', 'amx_tile'))
+    return DEVICE.type == 'cpu' and bool(bf16_units())
 
 
 def autocast(enabled=None):

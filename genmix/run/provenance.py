@@ -87,7 +87,7 @@ def git_commit():
 
 
 def environment():
-    """Git commit, versions, machine, device and threads: a dict."""
+    """Git commit, versions, machine, device, precision and threads: a dict."""
     about = {
         'git': git_commit(),
         'python': platform.python_version(),
@@ -97,4 +97,5 @@ def environment():
     if torch := sys.modules.get('torch'):
         chosen = sys.modules.get('genmix.run.device')
         about |= {'device': chosen.device_name() if chosen else 'cpu', 'threads': torch.get_num_threads()}
+        about |= {'bfloat16': chosen.bf16_pays()} if chosen else {}
     return about

@@ -51,3 +51,32 @@ def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, name, words):
     seen(monkeypatch, 2)
     with pytest.raises(StudyError, match=words):
         device.choose_device(name)
+
+
+def test_a_processor_with_units_can_be_measured_as_one_without(monkeypatch):
+    monkeypatch.setattr(device, 'DEVICE', torch.device('cpu'))
+    monkeypatch.setattr(torch.cpu, '_is_avx512_bf16_supported', lambda: True, raising=False)
+    monkeypatch.setattr(torch.cpu, '_is_amx_tile_supported', lambda: False, raising=False)
+    monkeypatch.delenv('GENMIX_BF16', raising=False)
+    with device.autocast():
+        assert (torch.eye(2) @ torch.eye(2)).dtype == torch.bfloat16
+    monkeypatch.setenv('GENMIX_BF16', '0')
+    assert device.bf16_units() == ['avx512_bf16']  # what the processor has stays what it is
+    with device.autocast():
+        assert (torch.eye(2) @ torch.eye(2)).dtype == torch.float32
+    with device.autocast(True):  # what a network asks for by name is not the environment's to refuse
+        assert (torch.eye(2) @ torch.eye(2)).dtype == torch.bfloat16
+
+
+def test_no_units_is_float32(monkeypatch):
+    monkeypatch.setattr(device, 'DEVICE', torch.device('cpu'))
+    monkeypatch.delenv('GENMIX_BF16', raising=False)
+    for unit in ('avx512_bf16', 'amx_tile'):
+        monkeypatch.setattr(torch.cpu, f'_is_{unit}_supported', lambda: False, raising=False)
+    assert device.bf16_units() == [] and not device.bf16_pays()
+
+
+def test_another_value_is_one_sentence(monkeypatch):
+    monkeypatch.setenv('GENMIX_BF16', 'off')
+    with pytest.raises(StudyError, match='GENMIX_BF16 is off: set it to 0'):
+        device.bf16_pays()

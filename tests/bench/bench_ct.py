@@ -1,12 +1,12 @@
-"""CT volumes to patches: our reader beside a plain loop over nibabel, on 200 phantoms of 128 x 128 x 40."""
+"""CT volumes to patches: our reader beside a plain loop over nibabel, on phantoms of 128 x 128 x 40."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import config_of
+from measure import in_turns, report
 from PIL import Image
 from scipy import ndimage
-from test_speed import compare
 
 from genmix.data.phantom import write_ct
 from genmix.data.readers.ct.dataset import load
@@ -14,14 +14,7 @@ from genmix.data.readers.ct.patches import PatchConfig
 
 nibabel = pytest.importorskip('nibabel')
 
-VOLUMES = 200
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp('ct')
-    write_ct.write(root, (80, 50, 70), VOLUMES, slices=40)
-    return root
+VOLUMES = 60
 
 
 def plain(folder):
@@ -40,11 +33,12 @@ def plain(folder):
     return patches
 
 
-@pytest.mark.parametrize('jobs', [1, 2])
-def test_volumes_to_patches(benchmark, folder, jobs, monkeypatch):
+def test_volumes_to_patches(tmp_path, monkeypatch):
     monkeypatch.setenv('GENMIX_SALT', 'a salt of the bench')
     monkeypatch.setenv('GENMIX_HEADLESS', '1')
+    counts = (VOLUMES * 2 // 5, VOLUMES // 5, VOLUMES * 2 // 5)
+    write_ct.write(tmp_path, counts, VOLUMES, slices=40)
     config = config_of(PatchConfig, '01_data', image_size=64)
-    assert len(plain(folder)) == len(load(folder, config, jobs=jobs)[0]) == VOLUMES
-    label = f'{VOLUMES} volumes, {jobs} process(es)'
-    compare(benchmark, lambda: load(folder, config, jobs=jobs), lambda: plain(folder), rounds=2, label=label)
+    assert len(plain(tmp_path)) == len(load(tmp_path, config, jobs=1)[0]) == VOLUMES
+    ways = {'ours': lambda: load(tmp_path, config, jobs=1), 'plain nibabel loop': lambda: plain(tmp_path)}
+    report('CT volumes to patches', in_turns(ways, VOLUMES), 'volume')
