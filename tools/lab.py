@@ -8,7 +8,8 @@ import os
 import sys
 from urllib.parse import quote
 
-from jupyter_client.kernelspec import KernelSpecManager
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
 from genmix import StudyError
 from genmix.run.kernels import KERNEL
@@ -23,10 +24,10 @@ FOLDER = 'lab'
 class OwnKernel(KernelSpecManager):
     """Its kernel python3 is this very Python, whatever a kernelspec of the user names so."""
 
-    def find_kernel_specs(self):
-        from ipykernel.kernelspec import RESOURCES
-
-        return super().find_kernel_specs() | {'python3': RESOURCES}
+    def get_kernel_spec(self, kernel_name):
+        if kernel_name != 'python3':
+            return super().get_kernel_spec(kernel_name)
+        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
 
 def first_notebook(name):

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from conftest import ROOT, make, python_m, shell_environment
+from pages import CHROMIUM, Browser, problem
 
 from genmix import StudyError
 from tools import lab
@@ -41,13 +44,15 @@ def server(clone, tmp_path_factory):
             yield json.loads(found[0])
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(300)
 
 
 def get(server, path, token=True):
     """The answer of the server, as text."""
     headers = {'Authorization': f'token {server["token"]}'} if token else {}
-    return urlopen(Request(server['url'] + path, headers=headers), timeout=120).read().decode()
+    with urlopen(Request(server['url'] + path, headers=headers), timeout=120) as answer:
+        server['at'] = answer.url
+        return answer.read().decode()
 
 
 def test_the_server_is_on_this_machine_only_and_asks_for_its_token(server):
@@ -59,8 +64,8 @@ def test_the_server_is_on_this_machine_only_and_asks_for_its_token(server):
 
 
 def test_it_opens_a_copy_of_00_and_reaches_the_project(server, clone):
-    page = get(server, 'lab')
-    assert server['root_dir'] == str(clone) and '/lab/tree/lab/00_overview.ipynb' in get(server, '')
+    page = get(server, '')
+    assert server['root_dir'] == str(clone) and server['at'].endswith('/lab/tree/lab/00_overview.ipynb')
     disabled = page.split('"disabledExtensions"')[1].split(']')[0]
     assert '@jupyterlab/apputils-extension:announcements' in disabled
     copied = json.loads(get(server, 'api/contents/lab?content=1'))['content']
@@ -81,6 +86,15 @@ def test_a_folder_is_chosen_by_make(clone):
     done = make(clone, '-n', 'lab', "DIR=it's")
     assert done.stdout.strip().endswith("-m tools.lab 'it'\\''s'")
     assert make(clone, '-n', 'lab').stdout.strip().endswith("-m tools.lab ''")
+
+
+@pytest.mark.parametrize('command', ['lab', 'student', 'book', 'readme', 'publish', 'verify'])
+def test_commands_outside_of_the_study_are_one_sentence(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    assert import_module(f'tools.{command}').main([]) == 1
+    said = capsys.readouterr().err
+    assert 'is not in a copy of the study: change into the folder' in said and said.count('\n') == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_notebook_that_is_opened(project, monkeypatch):
@@ -108,6 +122,26 @@ def test_kernels_hide_warnings_of_libraries(project, monkeypatch):
         [sys.executable, '-c', code], env=os.environ | found, capture_output=True, text=True
     )
     assert 'UserWarning: new' in done.stderr and 'FutureWarning' not in done.stderr
+
+
+@pytest.mark.skipif(not CHROMIUM, reason='no Chromium on this machine')
+def test_jupyterlab_opens_in_a_browser_without_a_question_or_an_error(server, tmp_path):
+    browser, address = Browser(tmp_path), f'{server["url"]}?token={server["token"]}'
+    try:
+        browser.ask('Page.navigate', url=address)
+        title = "document.querySelector('.jp-NotebookPanel .jp-RenderedMarkdown h1')?.innerText ?? ''"
+        for _ in range(300):
+            if browser.value(title):
+                break
+            time.sleep(0.5)
+        assert browser.value(title).startswith('00 ')
+        time.sleep(5)  # a question about news comes when all else is there
+        assert 'Jupyter news' not in browser.value('document.body.innerText')
+        elsewhere = re.compile('asks for (?!https?://localhost|wss?://localhost)')
+        said = [text for text in map(problem, browser.events) if text]
+        assert [text for text in said if elsewhere.match(text) or not text.startswith('asks for')] == []
+    finally:
+        browser.close()
 
 
 def test_git_leaves_the_copies_alone():

@@ -2,7 +2,7 @@ import json
 import shutil
 
 import nbformat
-from conftest import ROOT
+from conftest import ROOT, make
 from test_notebook_files import notebook
 
 from genmix.run import notebooks
@@ -57,6 +57,12 @@ def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkey
     (project / 'student' / '01_a.ipynb').write_text(answered)
     student.main()
     assert (project / 'student' / '01_a.ipynb').read_text() == answered, 'what a student wrote stays'
+
+
+def test_the_edition_needs_no_git(clone):
+    assert not (clone / '.git').exists()
+    done = make(clone, 'student')
+    assert done.returncode == 0 and f'{len(list((clone / "student").iterdir()))} notebooks' in done.stdout
 
 
 def test_git_leaves_the_edition_alone():
