@@ -51,6 +51,7 @@ study: $(ENV) ## the long run: 16 classifiers per arm, full statistics (an hour 
 
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
 	$(PY) -m genmix A3_sweep --run sweep --params params/cpu.yaml
+	$(PY) -m tools.checksums sweep.csv sweep_sets.csv
 	$(PY) -m tools.readme
 
 publish: $(ENV) ## write the outputs of a finished run into notebooks/, and its numbers into measured/quick.json
@@ -84,15 +85,16 @@ bench: $(ENV) ## measure speed against peers (GENMIX_PEERS=folder of their check
 
 regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes measured/regime.csv
 	$(PY) -m genmix A2_regime --run regime --params params/cpu.yaml
+	$(PY) -m tools.checksums regime.csv
 
 base: $(ENV) ## make the small base model again, from photographs (hours on one core; a stopped run goes on where it was)
 	$(PY) -m tools.base.pretrain
 	$(PY) -m genmix A1_base_model --run base --params params/cpu.yaml
 
-lab: $(ENV) ## open the notebooks in JupyterLab, on this machine only
-	$(PY) -m jupyterlab --ServerApp.ip=localhost --notebook-dir=notebooks
+lab: $(ENV) ## open copies of the notebooks in JupyterLab, on this machine only (DIR=student, DIR=runs/cpu/notebooks: those)
+	@$(PY) -m tools.lab '$(subst ','\'',$(if $(filter command,$(origin DIR)),$(value DIR)))'
 
-student: $(ENV) ## write the notebooks without solutions into student/ (what was written into them there is lost)
+student: $(ENV) ## write the notebooks without solutions into student/ (those that were written into stay)
 	@$(PY) -m tools.student
 
 lock: ## pin the dependencies of pyproject.toml again (needs uv)

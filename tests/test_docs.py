@@ -80,6 +80,15 @@ def test_the_walk_names_modules():
     assert all(f'{room}/' in TEXTS['docs/architecture.md'] for room in rooms)
 
 
+def test_every_case_has_a_test():
+    tests = '\n'.join(path.read_text(encoding='utf-8') for path in (ROOT / 'tests').rglob('test_*.py'))
+    rows = re.findall(r'^\| .*\|$', TEXTS['docs/cases.md'], re.MULTILINE)
+    rows = [row.strip('|').rpartition('|')[2] for row in rows if row[2:7] not in ('input', 'what ', '--|--')]
+    named = [re.findall(r'`(test_\w+)`', row) for row in rows]
+    assert len(rows) > 50 and all(named)
+    assert [name for name in sum(named, []) if f'def {name}(' not in tests] == []
+
+
 def test_lesson_plans_name_headings(every):
     prose = '\n'.join(
         ''.join(c['source']) for nb in every for c in nb.content['cells'] if c['cell_type'] == 'markdown'

@@ -1,1 +1,1 @@
-"""Commands of a maintainer: publish, verify, readme, book, student, base.  No notebook imports them."""
+"""Commands of a maintainer: publish, verify, readme, book, student, lab, base.  No notebook imports them."""

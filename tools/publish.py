@@ -18,7 +18,7 @@ from genmix.run import notebooks
 from genmix.run.files import atomic_write
 from genmix.run.log import log
 from genmix.run.study import Study, home
-from tools import cli, verify
+from tools import checksums, cli, verify
 from tools.outputs import code_cells, joined, read_executed
 
 LIMIT = 2_600_000  # bytes of a published notebook: repositories keep every publication for ever
@@ -110,6 +110,7 @@ def publish(study, strict=True):
             if path.exists():
                 before = path.stat()
                 os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+    checksums.note(study.home / 'measured', Path(verify.COMMITTED).name)
     return pages
 
 

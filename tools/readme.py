@@ -19,10 +19,10 @@ from genmix.appendix import sweep_summary
 from genmix.data.cohort import read_rows
 from genmix.generators import PAPER
 from genmix.results import claims, contrasts, metrics, selection_error, tables
-from genmix.results.measured import KEPT, long_run, measured, sweep_results
+from genmix.results.measured import KEPT, as_committed, long_run, measured, sweep_results
 from genmix.run.files import atomic_write
 from genmix.run.study import home
-from tools import cli, speed
+from tools import checksums, cli, speed
 
 MARKS = '<!-- {}: written by tools/readme.py from measured/ -->', '<!-- end of {} -->'
 # The blocks that each page must have.
@@ -44,6 +44,7 @@ def keep(results):
             )
         with atomic_write(measured() / 'study' / source.name) as part:
             shutil.copy(source, part)
+    checksums.note(measured(), *(f'study/{name}.csv' for name in KEPT))
 
 
 def keep_real(run, name):
@@ -67,6 +68,7 @@ def keep_real(run, name):
     for suffix, text in texts.items():
         with atomic_write(measured() / 'real' / f'{name}.{suffix}') as part:
             part.write_text(text)
+    checksums.note(measured(), f'real/{name}.csv', f'real/{name}.json')
 
 
 # ---- blocks ----
@@ -151,8 +153,8 @@ def real_block(folder):
     """Balanced accuracy of each arm on each set of real images, and how each run was asked for."""
     scores, said = {}, []
     for path in sorted(folder.glob('*.csv')):
-        scores[path.stem] = read_rows(path).query('test_set == "holdout"')
-        about = json.loads(path.with_suffix('.json').read_text())
+        scores[path.stem] = read_rows(as_committed(path)).query('test_set == "holdout"')
+        about = json.loads(as_committed(path.with_suffix('.json')).read_text())
         found = about['declared'][0].upper() + about['declared'][1:]
         sentences = '. '.join(filter(None, (found, about['sets'], about['caption'])))
         command = f'make all RUN={path.stem.lower()} SET="{about["asked"]}"'

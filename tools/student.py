@@ -1,18 +1,19 @@
 """The notebooks for students, in student/: as they are, without outputs and cells tagged `solution`.
 
-python -m tools.student      writes them anew; what a student wrote into them is lost
+python -m tools.student      writes them, except over those that a student has written into
 """
 
+import json
 import sys
 
 import nbformat
 from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
-from genmix.run.files import atomic_write
 from genmix.run.log import log
 from genmix.run.notebooks import notebooks
 from genmix.run.study import home
 from tools import cli
+from tools.copies import renew
 
 STEPS = (
     TagRemovePreprocessor(remove_cell_tags={'solution'}, enabled=True),
@@ -31,12 +32,8 @@ def edition(path):
 
 @cli.command
 def main(argv=None):
-    folder, every = home() / 'student', notebooks(home() / 'notebooks', appendices=True)
-    for nb in every:
-        with atomic_write(folder / nb.path.name) as part:
-            part.write_text(nbformat.writes(edition(nb.path)) + '\n', encoding='utf-8')
-    for old in {*folder.glob('*.ipynb')} - {folder / nb.path.name for nb in every}:
-        old.unlink()
+    every = notebooks(home() / 'notebooks', appendices=True)
+    renew({nb.path.name: json.loads(nbformat.writes(edition(nb.path))) for nb in every}, home() / 'student')
     log.info(f'{len(every)} notebooks without solutions are in student/')
 
 

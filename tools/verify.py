@@ -18,6 +18,7 @@ import yaml
 from genmix import StudyError
 from genmix.data.cohort import Cohort, read_rows
 from genmix.data.splits import select
+from genmix.results.measured import as_committed
 from genmix.results.metrics import PRIMARY
 from genmix.run.log import log
 from genmix.run.profile import WHERE
@@ -129,7 +130,7 @@ def committed(study):
     if not path.exists():
         raise StudyError(f'{COMMITTED} is missing: `make publish` writes it from a finished run.')
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return json.loads(as_committed(path).read_text(encoding='utf-8'))
     except ValueError as error:
         raise StudyError(f'{COMMITTED} is no JSON ({error}): restore it with git checkout.') from None
 

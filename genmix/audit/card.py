@@ -10,6 +10,7 @@ from genmix import StudyError
 from genmix.audit import fidelity, memorisation
 from genmix.audit.intervals import VALUE, jackknife, jackknife_groups, mean_over_classes, proportion
 from genmix.data.cohort import Cohort
+from genmix.data.names import in_markdown
 
 CARD = ['generator', 'label', 'metric', 'value', 'reference', 'n', 'low', 'high']
 CARD += ['reference_low', 'reference_high', 'd']
@@ -215,13 +216,15 @@ def relative(card):
 
 
 def summarise_card(card):
-    """Sentences on each generator, one item each.  tstr comes from one network per set and is not counted."""
+    """Markdown on each generator, one item each.  tstr comes from one network per set and is not counted."""
     lines = []
     for g in card.generator.unique():
         own = card[(card.generator == g) & (card.metric != 'tstr')]
         r = relative(card[(card.generator == g) & (card.label == 'all')].set_index('metric')).value
         tstr = f', TSTR {r["tstr"]:.2f}' if 'tstr' in r.index else ''
-        found = ', '.join(f'{COPYING[row.metric]} ({row.label})' for row in copying_rows(own).itertuples())
+        found = ', '.join(
+            f'{COPYING[row.metric]} ({in_markdown(row.label)})' for row in copying_rows(own).itertuples()
+        )
         copying = (
             f'Closer to its training lesions than held-out ones: {found}.' if found else 'No sign of copying.'
         )

@@ -11,6 +11,7 @@ from scipy.stats.contingency import association
 
 from genmix import StudyError
 from genmix.data import duplicates
+from genmix.data.names import check_formulas
 
 FLAT = 2  # gray levels between the 1st and 99th percentile
 CLIPPED = 0.5  # share of pixels that are black or white
@@ -44,8 +45,10 @@ def examine(cohort, notes=()):
              verdict is ok | look | fixed | left out | not verified | fact
     flagged  DataFrame id, patient, class, check: one row per image and reason
 
-    Raises StudyError when no image is left, or fewer than two patients of a class that had more.
+    Raises StudyError when no image is left, or fewer than two patients of a class that had more, and for
+    names that spreadsheets run.
     """
+    check_formulas(cohort.manifest)
     everyone, findings = cohort, Findings()
     cohort = _without_conflicts(cohort, findings)
     cohort = _near_duplicates(cohort, findings)

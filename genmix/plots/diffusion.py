@@ -1,6 +1,7 @@
 """Figures of diffusion: Figure 2 as an animation, KID through training, what the sampling settings do."""
 
 import numpy as np
+from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 from genmix.data.images import montage
@@ -46,6 +47,9 @@ def kid_through_training(tables, floor):
     ax.axhline(floor, color='k', lw=0.8, ls=':', label='real lesions')
     ax.set(xlabel='training step (the first point: before training)', ylabel='KID, 0 is best')
     ax.set(xscale='log', yscale='symlog', ylim=(min(-0.2, floor - 0.2), None))
+    for axis in (ax.xaxis, ax.yaxis):  # plain numbers: powers of ten would be mathematics
+        axis.set_major_formatter(LogFormatter())
+    ax.xaxis.set_minor_formatter(LogFormatter())
     ax.legend()
     fig.alt = (
         f'KID against training steps, both on logarithmic axes: {join_words(found)}; '

@@ -1,5 +1,6 @@
 """Figures of GANs: losses and collapse, ADA through training, feature maps under a style."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from genmix.data.images import montage
@@ -51,12 +52,14 @@ def augmentation_curves(log, target):
     left.axhline(target, color='k', lw=0.8, ls=':')
     for i, (column, label) in enumerate((('r_t', f'$r_t$ (target {target:g})'), ('p', 'p'))):
         left.plot(log.step, log[column], color=series_colour(2 * i), ls=line_style(i), label=label)
-    left.set(xlabel='training step', ylabel='$r_t$ and probability', ylim=(-0.5, 1.05))
+    left.set(xlabel='training step', ylim=(-0.5, 1.05))
+    left.set_ylabel('$r_t$ and probability', parse_math=True)
     for i, (column, label) in enumerate((('real_score', 'real'), ('fake_score', 'synthetic'))):
         right.plot(log.step, log[column], color=series_colour(1 + 2 * i), ls=line_style(i), label=label)
     right.set(xlabel='training step', ylabel="discriminator's mean score")
     for ax in (left, right):
-        ax.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=2)
+        legend = ax.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=2)
+        plt.setp(legend.get_texts(), parse_math=True)
     fig.alt = (
         f'Left, the overfitting measure r_t of the discriminator, {log.r_t.mean():.2f} on average with a '
         f'target of {target:g}, and the probability p of every augmentation, {log.p.iloc[-1]:.2f} at the '

@@ -31,14 +31,16 @@ STYLE = {
     'axes.grid': False,
     'axes.prop_cycle': plt.cycler(color=SERIES_COLOURS),
     'legend.frameon': False,
+    'text.parse_math': False,  # class names may hold dollar signs; what is mathematics asks for it
     'svg.hashsalt': 'genmix',
     # Letters in an SVG stay text: they can be searched, copied and edited, and the bytes depend on no font
     # renderer. A browser without DejaVu Sans takes its own font, nearly always a narrower one, so nothing
     # collides; the PNG beside it looks the same everywhere.
     'svg.fonttype': 'none',
 }
-# Decorator of all that creates or draws: matplotlib's own settings are changed during the call only.
-styled = plt.rc_context(STYLE)
+# Decorator of all that creates or draws: during the call only, matplotlib's settings are its defaults and
+# STYLE, whatever a matplotlibrc or a style sheet of the user says.
+styled = plt.style.context(STYLE, after_reset=True)
 
 
 def class_colour(k):
@@ -71,7 +73,9 @@ def shorten(names, length=14):
     """Class names of at most `length` characters for axes and legends, distinct where the names are.
 
     A longer name is cut at its end, or in its middle if that makes two alike; if both do, all are numbered.
+    A blank before a leading underscore keeps the name in legends, which leave out labels that begin with one.
     """
+    names = [f' {name}' if name.startswith('_') else name for name in names]
     half, long = length // 2, [len(name) > length for name in names]
     ends = [f'{name[: length - 1].rstrip()}…' if cut else name for name, cut in zip(names, long)]
     middles = [f'{name[: half - 1]}…{name[-half:]}' if cut else name for name, cut in zip(names, long)]

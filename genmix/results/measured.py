@@ -1,17 +1,49 @@
-"""Readers of the tables in `measured/`, which were measured once and are committed, and of those of a run."""
+"""Readers of the tables in `measured/`, which were measured once and are committed, and of those of a run.
+
+`measured/SHA256SUMS` has the checksum of each; tools.checksums writes it (and sha256sum -c reads it).
+"""
+
+import hashlib
+from pathlib import Path
 
 import pandas as pd
 
+from genmix import StudyError
 from genmix.data.cohort import read_rows
 from genmix.results import claims
 from genmix.run.study import home
 
 # Tables of results/ that measured/study/ holds.
 KEPT = ('metrics', 'arms', 'contrasts', 'claims', 'selection_error')
+SUMS = 'SHA256SUMS'
 
 
 def measured():
     return home() / 'measured'
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """{name relative to `folder`: SHA-256} of its SHA256SUMS, {} where there is none."""
+    path = folder / SUMS
+    lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
+    return {name: known for known, _, name in (line.partition('  ') for line in lines)}
+
+
+def as_committed(path: Path) -> Path:
+    """`path`, a file of measured/; StudyError when it is no longer what its checksum was taken of."""
+    name = path.relative_to(measured()).as_posix()
+    known = checksums(measured()).get(name)
+    if known and known != digest(path):
+        raise StudyError(
+            f'measured/{name} is not as it was measured: restore it with `git checkout measured`; if it was '
+            f'measured anew, run `python -m tools.checksums {name}`.'
+        )
+    return path
 
 
 def read_table(study, path):
@@ -25,7 +57,7 @@ def long_run(dataset='phantom'):
     folder = measured() / 'study'
     if dataset != 'phantom' or not (folder / 'metrics.csv').exists():
         return None
-    return {name: read_rows(folder / f'{name}.csv') for name in KEPT}
+    return {name: read_rows(as_committed(folder / f'{name}.csv')) for name in KEPT}
 
 
 def sweep_results():
@@ -33,7 +65,8 @@ def sweep_results():
     scores, sets = (measured() / f'{name}.csv' for name in ('sweep', 'sweep_sets'))
     if not scores.exists():
         return None
-    return tuple(pd.read_csv(path, dtype={'quality': str}, keep_default_na=False) for path in (scores, sets))
+    text = {'dtype': {'quality': str}, 'keep_default_na': False}
+    return tuple(pd.read_csv(as_committed(path), **text) for path in (scores, sets))
 
 
 def long_run_verdicts(parts, long):

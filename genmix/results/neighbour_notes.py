@@ -7,6 +7,7 @@ from textwrap import fill
 
 from scipy.stats import norm
 
+from genmix.data.names import in_markdown
 from genmix.mixing.arms import Arm
 
 
@@ -39,7 +40,7 @@ def source_notes(numbers, arm: Arm) -> dict[str, str]:
 
 
 def summarise_neighbours(numbers, arms: dict[str, Arm]) -> list[str]:
-    """The numbers of all panels in sentences; arms {name: Arm}, those of the numbers among them."""
+    """The numbers of all panels in Markdown; arms {name: Arm}, those of the numbers among them."""
     known = numbers[numbers.n > 0]
     agreement = known[(known.metric == 'neighbour_agreement') & (known.label == 'all')].sort_values('value')
     if not len(agreement):
@@ -71,7 +72,7 @@ def _summarise_rate(row, known, comparisons):
     return (
         f'In the features of `{row.arm}`, synthetic lesions of {row.source} have a mixing rate of '
         f'{_with_interval(row, ".2f")} (training lesions {training:.2f}); '
-        f'lowest for {lowest.label}, {_with_interval(lowest, ".2f")}'
+        f'lowest for {in_markdown(lowest.label)}, {_with_interval(lowest, ".2f")}'
         + (f', distinguishable (corrected for {comparisons} comparisons).' if separate else '.')
     )
 

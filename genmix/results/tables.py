@@ -1,11 +1,11 @@
 """The results table, one row per arm and one column per metric: as text, as numbers, and its caption."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
 from genmix.data.cohort import Cohort
+from genmix.data.names import in_latex, in_markdown
 from genmix.mixing.arms import KINDS, Arm
 from genmix.results.bootstrap import Replicates
 from genmix.results.metrics import DESIGN, PRIMARY, design
@@ -112,12 +112,20 @@ def caption(replicates: dict[str, Replicates], source: str, train: Cohort) -> st
     )
 
 
+def as_markdown(tables: dict[str, pd.DataFrame], caption: str, columns=None, heading='**{}**') -> str:
+    """The tables of {test set: table}, up to a number of columns, and their caption, as Markdown."""
+    parts = []
+    for test_set, table in tables.items():
+        shown = table.iloc[:, :columns].rename(in_markdown, axis=0).rename(in_markdown, axis=1)
+        parts.append(f'{heading.format(test_set)}\n\n{shown.rename_axis(table.index.name).to_markdown()}')
+    return '\n\n'.join([*parts, in_markdown(caption)])
+
+
 def write_tables(tables: dict[str, pd.DataFrame], caption: str, folder: Path) -> None:
-    """results/table.{csv,md,tex} from {test set: table}."""
+    """results/table.{csv,md,tex} from {test set: table}; table.md ends with the caption."""
     whole = pd.concat(tables, names=['test set'])
     whole.to_csv(folder / 'table.csv')
-    text = '\n\n'.join(f'## {name}\n\n{table.to_markdown()}' for name, table in tables.items())
-    (folder / 'table.md').write_text(f'# Results\n\n{text}\n\n{caption}\n')
-    escaped = re.sub(r'([%&#_])', r'\\\1', caption)
+    (folder / 'table.md').write_text(f'# Results\n\n{as_markdown(tables, caption, heading="## {}")}\n')
     style = whole.iloc[:, :4].style.format_index(escape='latex', axis=0).format_index(escape='latex', axis=1)
-    (folder / 'table.tex').write_text(style.to_latex(hrules=True, caption=escaped, label='tab:genmix'))
+    latex = style.to_latex(hrules=True, caption=in_latex(caption), label='tab:genmix')
+    (folder / 'table.tex').write_text(latex)

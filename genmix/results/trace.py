@@ -7,6 +7,7 @@ import pandas as pd
 
 from genmix import StudyError
 from genmix.data.cohort import Cohort
+from genmix.data.names import in_markdown
 from genmix.data.sampling import one_hot
 from genmix.mixing.arms import load_arms
 from genmix.mixing.dataset import GenMixSet, load_set
@@ -140,14 +141,17 @@ def in_minutes(seconds: float | None) -> str:
 
 
 def summarise_trace(rows, class_names) -> list[str]:
-    """One line per generator of `follow`: label of the mixture, prediction, probability of other classes."""
-    lines = []
+    """One line per generator of `follow`: label of the mixture, prediction, probability of other classes.
+
+    Markdown, as all summaries.
+    """
+    lines, names = [], [in_markdown(name) for name in class_names]
     for title, (*_, (_, _, label, guess)) in rows.items():
-        parts = ' and '.join(f'{label[k]:.0%} {class_names[k]}' for k in np.argsort(-label) if label[k])
+        parts = ' and '.join(f'{label[k]:.0%} {names[k]}' for k in np.argsort(-label) if label[k])
         likeliest = int(guess.argmax())
         lines.append(
             f'{title.split(",")[0]}: the label of the mixture is {parts}, the network predicts '
-            f'{guess[likeliest]:.0%} {class_names[likeliest]}; classes that neither parent has get '
+            f'{guess[likeliest]:.0%} {names[likeliest]}; classes that neither parent has get '
             f'{guess[label == 0].sum():.0%}'
         )
     return lines

@@ -11,6 +11,7 @@ KERNEL = {
     'GENMIX_HEADLESS': '1',
     'PYDEVD_DISABLE_FILE_VALIDATION': '1',
     'PYTHONUTF8': '1',  # files and lines are UTF-8 whatever the locale
+    'MATPLOTLIBRC': os.devnull,  # margins of pictures in a notebook: matplotlib's own, not the user's
     # of libraries about each other, and of joblib about an empty temporary folder that it removes itself
     'PYTHONWARNINGS': 'ignore::FutureWarning,ignore::DeprecationWarning,ignore:resource_tracker:UserWarning',
 }

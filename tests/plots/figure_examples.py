@@ -124,6 +124,8 @@ SKIN = [
     'melanocytic nevi',
     'vascular lesions',
 ]
+# Signs that mean something in mathematics, in HTML and in legends.
+ODD = ['R$5$', 'a$\\b$c', '$$', 'cost $5_$', '_under', '<b>&"']
 
 
 def card_of(generator, scale, names=C.class_names):

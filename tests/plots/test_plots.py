@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import blobs
-from figure_examples import BLOOD, DRAW, KIDS, LOG, MASS, NEAR, SAMPLING, SKIN, C, card_of
+from figure_examples import BLOOD, DRAW, KIDS, LOG, MASS, NEAR, ODD, SAMPLING, SKIN, C, card_of
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from genmix import plots
@@ -43,6 +44,8 @@ def test_every_figure_draws_something_and_has_an_alt_text(name, tmp_path):
     assert len(np.unique(np.asarray(Image.open(tmp_path / 'f.png').convert('L')))) > 5
     assert 60 < len(fig.alt) < 1500 and fig.alt.endswith('.') and '  ' not in fig.alt and '\n' not in fig.alt
     assert any(letter.isdigit() for letter in fig.alt) and 'nan' not in fig.alt.lower().split()
+    mathematics = [t.get_text() for t in fig.findobj(Text) if '$' in t.get_text()]
+    assert bool(mathematics) == (name == 'augmentation_curves'), 'a class name may hold dollar signs'
 
 
 def test_every_figure_function_is_in_the_list():
@@ -117,7 +120,7 @@ def test_interval_of_a_mean_is_students():
     assert (low, high) == pytest.approx((55 - 63.53, 55 + 63.53), abs=0.01)
 
 
-@pytest.mark.parametrize('names', (BLOOD, SKIN))
+@pytest.mark.parametrize('names', (BLOOD, SKIN, ODD))
 def test_many_and_long_class_names_find_room(names, tmp_path):
     k = len(names)
     images, rows = np.random.default_rng(0).integers(0, 255, (4 * k, 32, 32), np.uint8), np.arange(4 * k)

@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
-from figure_examples import BLOOD, DRAW, SKIN, C
+from figure_examples import BLOOD, DRAW, ODD, SKIN, C
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -55,6 +56,32 @@ def test_figures_leave_the_settings_of_matplotlib_alone(tmp_path):
         fig.save(tmp_path / f'f.{kind}', kind, 'f')
     assert dict(mpl.rcParams) == before and fig.axes[0].title.get_fontsize() == 10
     assert mpl.rcParamsDefault['axes.titlesize'] == before['axes.titlesize']  # neither did the import
+
+
+# Of a matplotlibrc, a style sheet or seaborn.set_theme(); TeX would stop at once where no LaTeX is.
+THEIRS = {
+    **{'text.usetex': True, 'font.size': 22, 'font.family': 'serif', 'axes.grid': True, 'lines.linewidth': 7},
+    **{'axes.facecolor': 'black', 'figure.facecolor': 'red', 'image.cmap': 'jet', 'image.origin': 'lower'},
+    **{'savefig.facecolor': 'red', 'savefig.pad_inches': 3, 'svg.fonttype': 'path', 'xtick.bottom': False},
+}
+
+
+def test_settings_of_the_user_do_not_reach_figures(tmp_path):
+    saved = {}
+    for whose, settings in (('ours', {}), ('theirs', THEIRS)):
+        with mpl.rc_context(settings):
+            fig = DRAW['kid_through_training']()
+            for kind in ('png', 'svg'):
+                fig.save(tmp_path / f'f.{kind}', kind, 'f')
+                saved[whose, kind] = (tmp_path / f'f.{kind}').read_bytes()
+    assert saved['ours', 'png'] == saved['theirs', 'png'] and saved['ours', 'svg'] == saved['theirs', 'svg']
+
+
+def test_class_names_are_no_mathematics_and_stay_in_legends(tmp_path):
+    plots.class_counts({'all': pd.Series(3, ODD)}).save(tmp_path / 'f.svg', 'svg', 'f')
+    root, space = ElementTree.parse(tmp_path / 'f.svg').getroot(), '{http://www.w3.org/2000/svg}'
+    drawn = {''.join(t.itertext()).strip() for t in root.iter(f'{space}text')}
+    assert drawn >= set(ODD), set(ODD) - drawn
 
 
 def test_notebooks_show_a_figure_once_with_its_alt_text(monkeypatch):

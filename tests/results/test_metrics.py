@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import blobs
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from scipy import stats
 from sklearn import metrics as sk
 
@@ -13,7 +15,15 @@ from genmix.results import calibration, intervals, metrics
 from genmix.results.bootstrap import bootstrap, weights_of_runs
 from genmix.results.measured import read_table
 from genmix.results.metrics import from_confusion, metrics_table, read_predictions, score, weighted_auc
-from genmix.results.tables import arms_from, caption, in_order, results_table, summary, write_tables
+from genmix.results.tables import (
+    arms_from,
+    as_markdown,
+    caption,
+    in_order,
+    results_table,
+    summary,
+    write_tables,
+)
 
 
 def predictions(arms, runs=4, n=300, patients=100, seed=0, noise=0.25):
@@ -284,6 +294,27 @@ def test_tables_follow_the_numbers(tmp_path):
     )
     assert r'made\_up 100 \%' in (tmp_path / 'table.tex').read_text()
     assert len(pd.read_csv(tmp_path / 'table.csv')) == 4
+
+
+def test_names_in_tables_are_text(tmp_path):
+    names = ['<script>alert(1)</script>', '$x$ | y', 'c']
+    columns = {f'p_{old}': f'p_{new}' for old, new in zip('abc', names)}
+    found = predictions({'g': 0.6, '_h_': 0.8}).rename(columns=columns)
+    table = {'holdout': results_table(bootstrap(found, 'holdout', 100), names)}
+    said = r'set \input{x} \write18{y} $z$ ~ ^ <b>'
+    write_tables(table, said, tmp_path)
+    latex, page = (tmp_path / 'table.tex').read_text(), (tmp_path / 'table.md').read_text()
+    assert r'\caption{set \textbackslash{}input\{x\} \textbackslash{}write18\{y\} \$z\$ ' in latex
+    assert r'\_h\_' in latex
+    html = MarkdownIt('commonmark').enable('table').use(dollarmath_plugin).render(page)
+    rows = [row.count('<td') + row.count('<th') for row in html.split('<tr>')[1:]]
+    assert rows == [1 + table['holdout'].shape[1]] * 3 and '<script' not in html and '<b>' not in html
+    assert '<td style="text-align:left">_h_</td>' in html and '<em>' not in html
+    assert 'sensitivity &lt;script&gt;alert(1)&lt;/script&gt;' in html
+    assert 'sensitivity <span>$</span>x<span>$</span> | y' in html
+    shown = as_markdown(table, said, columns=4)
+    assert shown.startswith('**holdout**\n\n| arm') and 'sensitivity' not in shown
+    assert 'sensitivity $x$ | y' in pd.read_csv(tmp_path / 'table.csv')  # names stay in data
 
 
 def test_a_caption_speaks_of_patients_only_where_they_are_known():

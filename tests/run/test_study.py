@@ -4,9 +4,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
+from conftest import ROOT
 
 from genmix import StudyError
 from genmix.run import log
@@ -255,6 +257,16 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(study, monkeypatc
     last = calls.index(f'rename {study.folder / "a"}')
     before = {name for call in calls[:last] for name in ('x.bin', 'y.csv', 'provenance.json') if name in call}
     assert before == {'x.bin', 'y.csv', 'provenance.json'}
+
+
+def test_windows_is_one_sentence():
+    code = (
+        'import sys; sys.modules["fcntl"] = None\n'
+        'try: import genmix.run.study\n'
+        'except ImportError as error: print(error)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == 'genmix locks files as Linux and macOS do: on Windows, run it inside WSL.\n'
 
 
 def test_home_is_not_guessed(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from genmix import StudyError
 from genmix.results import claims, measured
-from tools import readme
+from tools import checksums, readme
 
 PAGES = {page: (ROOT / page).read_text(encoding='utf-8') for page in readme.PAGES}
 
@@ -39,7 +39,7 @@ def test_numbers_are_written_without_a_framework_for_networks():
     assert done.returncode == 0, f'loaded: {done.stderr}'
 
 
-def test_another_number_is_another_page(here):
+def test_another_number_is_another_page(here, capsys):
     path = here / 'measured' / 'study' / 'claims.csv'
     parts = pd.read_csv(path)
     parts.loc[parts.claim == 'GenMix improves every generator', ['mean', 'low', 'high']] = [
@@ -49,7 +49,8 @@ def test_another_number_is_another_page(here):
     ]
     parts.loc[parts.claim == 'GenMix improves every generator', 'verdict'] = 'supported'
     parts.to_csv(path, index=False)
-    assert readme.main([]) == 0
+    assert readme.main([]) == 1 and 'study/claims.csv is not as it was measured' in capsys.readouterr().err
+    assert checksums.main(['study/claims.csv']) == 0 == readme.main([])
     text = (here / 'docs' / 'results.md').read_text()
     assert text != PAGES['docs/results.md'] and '+8.7 [+6.7, +10.7] points' in text
     assert re.search(r'\| GenMix improves every generator .*\| supported', text)

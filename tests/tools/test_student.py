@@ -1,7 +1,8 @@
 import json
+import shutil
 
 import nbformat
-from conftest import ROOT
+from conftest import ROOT, make
 from test_notebook_files import notebook
 
 from genmix.run import notebooks
@@ -38,9 +39,10 @@ def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkey
     content = json.loads((project / 'notebooks' / '01_a.ipynb').read_text())
     content['cells'][1]['outputs'] = [{'output_type': 'stream', 'name': 'stdout', 'text': ['seen']}]
     (project / 'notebooks' / '01_a.ipynb').write_text(json.dumps(content))
-    (project / 'student').mkdir()
-    (project / 'student' / '09_gone.ipynb').write_text('{}')
     monkeypatch.chdir(project)
+    shutil.copy(project / 'notebooks' / '01_a.ipynb', project / 'notebooks' / '09_gone.ipynb')
+    student.main()
+    (project / 'notebooks' / '09_gone.ipynb').unlink()
     student.main()
     assert [p.name for p in (project / 'student').iterdir()] == [
         '01_a.ipynb'
@@ -51,6 +53,16 @@ def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkey
         'my_x = 0',
     ] and 'seen' not in json.dumps(written)
     assert notebooks.Notebook(project / 'student' / '01_a.ipynb').parameters.keys() == {'run'}
+    answered = json.dumps(written).replace('my_x = 0', 'my_x = 42')
+    (project / 'student' / '01_a.ipynb').write_text(answered)
+    student.main()
+    assert (project / 'student' / '01_a.ipynb').read_text() == answered, 'what a student wrote stays'
+
+
+def test_the_edition_needs_no_git(clone):
+    assert not (clone / '.git').exists()
+    done = make(clone, 'student')
+    assert done.returncode == 0 and f'{len(list((clone / "student").iterdir()))} notebooks' in done.stdout
 
 
 def test_git_leaves_the_edition_alone():

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from genmix.data.images import montage
 from genmix.generators.pretrained import networks
-from genmix.generators.pretrained.shipped import PROMPTS, sha256
+from genmix.generators.pretrained.shipped import PROMPTS, VARIANTS, WEIGHTS, sha256
 from genmix.run.files import atomic_write, replace_folder
 from genmix.run.log import log
 from genmix.run.provenance import environment
 from tools.base import clipart
-from tools.base.photographs import PHOTOGRAPHS
+from tools.base.photographs import PHOTOGRAPHS, author
 
 LIMIT = 12_000_000  # bytes of a variant
 EXAMPLES = 48  # training images shown beside the weights
@@ -27,7 +27,20 @@ LIMITS = (
     'trained without the scenes and is the control for that.',
     'Neither variant was trained on a CT, another medical or anatomical image, or a phantom.',
 )
-README = """# Base model `{variant}`
+README = """---
+license: mit
+library_name: diffusers
+pipeline_tag: text-to-image
+language: en
+tags:
+- text-to-image
+- latent-diffusion
+- grayscale
+- trained-from-scratch
+- no-medical-images
+---
+
+# Base model `{variant}`
 
 A latent diffusion model of {parameters:.1f} million parameters for 64 px gray pictures, trained from
 scratch for the GenMix study. It loads with `diffusers.StableDiffusionPipeline.from_pretrained(folder)`, or,
@@ -51,14 +64,15 @@ hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `
 
 ## Sources
 
-| picture or folder of pictures | package | licence | images |
-|---|---|---|---|
+| picture or folder of pictures | package | author | licence | images |
+|---|---|---|---|---|
 {sources}
 
 `examples.png` and `examples.json`: some of the training images, in gray and with tones changed, with captions
-and sources. Each keeps the licence of its picture; authors are in the file names and in the copyright files
-of the packages. Medical and anatomical clip art is left out (`tools/base/clipart.py`). `prompts.png`: samples
-of these weights for a dozen prompts, one per row:
+and sources. Each keeps the licence of its picture; the texts are in `LICENSES/` of the study, and in the
+metadata of its package. The weights and all else are under the MIT licence. Medical and anatomical clip art
+is left out (`tools/base/clipart.py`). `prompts.png`: samples of these weights for a dozen prompts, one per
+row:
 
 {prompts}
 """
@@ -98,6 +112,15 @@ def add_hashes(about, folder):
     files = sorted(p for p in folder.rglob('*') if p.is_file() and p.name != 'card.json')
     about['sha256'] = {p.relative_to(folder).as_posix(): sha256(p) for p in files}
     about['bytes'] = sum(p.stat().st_size for p in files)
+
+
+def renew_readme(folder):
+    """Write README.md of shipped weights anew from their card.json, and the hashes that follow."""
+    about = json.loads((folder / 'card.json').read_text())
+    (folder / 'README.md').write_text(readme(about))
+    add_hashes(about, folder)
+    with atomic_write(folder / 'card.json') as part:
+        part.write_text(json.dumps(about, indent=1))
 
 
 def save_sheet(pipeline, path, columns=8):
@@ -161,6 +184,13 @@ def readme(about):
         began=f', going on from other weights ({about["began_with"][:12]})' if about['began_with'] else '',
         seed=settings['seed'],
         limits='\n'.join(f'- {line}' for line in about['limits']),
-        sources='\n'.join(f'| {name} | {package} | {licence} | {n} |' for package, name, licence, n in rows),
+        sources='\n'.join(
+            f'| {name} | {package} | {author(name)} | {licence} | {n} |' for package, name, licence, n in rows
+        ),
         prompts='\n'.join(f'{i}. {p}' for i, p in enumerate(PROMPTS, 1)),
     )
+
+
+if __name__ == '__main__':  # after a change of README above: the words of the shipped cards follow
+    for name in VARIANTS:
+        renew_readme(WEIGHTS / name)

@@ -59,11 +59,21 @@ PHOTOGRAPHS = [
         (LOMIRI, 'umang_by_Abhishek_Mudgal.jpg', 'shades', BY4),
     ]
 ]
+# Who made the pictures that must be credited and whose file names do not say so, from the packages' notes.
+AUTHORS = {
+    'china.jpg': 'danielbuechele (flickr.com/photos/danielbuechele/6061409035)',
+    'flower.jpg': 'vultilion (flickr.com/photos/vultilion/6056698931)',
+}
 # Python packages: import name, folder of their pictures.
 PYTHON = {'scikit-learn': ('sklearn', 'datasets/images'), 'scikit-image': ('skimage', 'data')}
 LARGEST = (
     1400  # longer side in pixels to which a photograph is reduced first: wallpapers have little detail beyond
 )
+
+
+def author(file):
+    """Who made a picture, '' where neither its name nor AUTHORS says so (no licence asks for it then)."""
+    return AUTHORS.get(file, Path(file).stem.partition('_by_')[2].replace('_', ' '))
 
 
 def fetch(packages, cache):

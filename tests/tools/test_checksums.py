@@ -1,0 +1,58 @@
+"""A committed number that was edited is noticed."""
+
+import shutil
+
+import pytest
+from conftest import ROOT
+
+from genmix import StudyError
+from genmix.results import measured
+from tools import checksums
+
+MEASURED = ROOT / 'measured'
+
+
+@pytest.fixture
+def here(project, monkeypatch):
+    shutil.copytree(MEASURED, project / 'measured')
+    monkeypatch.chdir(project)
+    return project / 'measured'
+
+
+def test_what_is_committed_is_as_it_was_measured():
+    files = {p.relative_to(MEASURED).as_posix() for p in MEASURED.rglob('*') if p.is_file()} - {measured.SUMS}
+    known = measured.checksums(MEASURED)
+    assert files == set(known), 'python -m tools.checksums FILE notes what was measured anew, or is gone'
+    edited = [name for name in sorted(files) if measured.digest(MEASURED / name) != known[name]]
+    assert not edited, f'{edited} were edited: git checkout measured'
+
+
+@pytest.mark.parametrize('damage', ['a digit', 'a row', 'two columns'])
+def test_an_edited_number_is_named(here, damage):
+    path = here / 'study' / 'arms.csv'
+    lines = path.read_text().splitlines()
+    if damage == 'a digit':
+        lines[5] = lines[5][:-1] + ('1' if lines[5][-1] != '1' else '2')
+    elif damage == 'a row':
+        del lines[7]
+    else:
+        lines[0] = lines[0].replace('mean', 'x').replace('low', 'mean').replace('x', 'low')
+    path.write_text('\n'.join(lines) + '\n')
+    with pytest.raises(StudyError, match=r'^measured/study/arms.csv is not as it was measured: restore it'):
+        measured.long_run()
+    assert checksums.main(['study/arms.csv']) == 0 and measured.long_run()['arms'].shape[1] == 11
+
+
+def test_only_what_is_named_is_noted_anew(here):
+    for name in ('sweep.csv', 'sweep_sets.csv'):
+        (here / name).write_text((here / name).read_text() + '\n')
+    (here / 'regime.csv').unlink()
+    checksums.note(here, 'sweep.csv', 'regime.csv', 'absent.csv')
+    assert measured.checksums(here).keys() == measured.checksums(MEASURED).keys() - {'regime.csv'}
+    with pytest.raises(StudyError, match='measured/sweep_sets.csv is not as it was measured'):
+        measured.sweep_results()
+
+
+def test_a_folder_without_checksums_is_read(here):
+    (here / measured.SUMS).unlink()
+    assert measured.long_run() and measured.checksums(here) == {}
