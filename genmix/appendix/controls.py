@@ -46,8 +46,7 @@ def run(study, plan, profile, per_class, workers=0, scheduler=''):
         list(progress(run_parallel(function, units, workers, scheduler), label, len(units)))
 
     call(draw_lesions, [(name, counts[name], profile) for name in SEEDS], 'lesions')
-    trainings = {control.trained: (control, profile) for control in plan}
-    call(train, trainings.values(), 'trainings')
+    call(train, [(control, profile) for control in first_of_each(plan)], 'trainings')
     call(sample, [(control, profile, per_class) for control in plan], 'sets')
     lesions = training_split(study, profile)
     about = {'class_names': lesions.class_names, 'training_lesions': len(lesions), 'per_class': per_class}
@@ -148,15 +147,22 @@ def through_training(study, plan, profile):
 
     The KID of as many real lesions stands there as set REAL.
     """
-    first = {control.trained: control for control in reversed(plan)}.values()
-    tables = []
-    for control in (c for c in first if c.generator == 'dcgan'):
+    trained, tables = first_of_each(plan), []
+    for control in (c for c in trained if c.generator == 'dcgan'):
         log = pd.read_csv(study.folder / control.trained / 'train_log.csv')
         tables.append(log.filter(regex='step|loss|within').assign(set=control.name))
-    if diffusion := [c for c in first if c.generator == 'diffusion']:
+    if diffusion := [c for c in trained if c.generator == 'diffusion']:
         size = values_of('05_diffusion', profile)['snapshot_samples']
         tables += kid_tables(study, diffusion, size)
-    return pd.concat(tables).round(4)
+    return pd.concat(tables).set_index('set').reset_index().round(4)
+
+
+def first_of_each(plan):
+    """The first control of each training: a list."""
+    found = {}
+    for control in plan:
+        found.setdefault(control.trained, control)
+    return list(found.values())
 
 
 def kid_tables(study, controls, per_class):

@@ -44,11 +44,13 @@ def kid_through_training(tables, floor):
         ax.errorbar(steps, t.kid, t.sd, label=title, **look)
         found.append(f'{title} from {t.kid.iloc[0]:.1f} to {t.kid.iloc[-1]:.1f} in {t.step.iloc[-1]} steps')
     ax.axhline(floor, color='k', lw=0.8, ls=':', label='real lesions')
-    ax.set(xlabel='training step (the first point: before training)', ylabel='KID, 0 is best')
-    ax.set(xscale='log', yscale='symlog', ylim=(min(-0.2, floor - 0.2), None))
+    ax.set(xlabel='training step', ylabel='KID, 0 is best', xscale='log', ylim=(min(-0.1, floor - 0.1), None))
+    shown = t.step.tolist()  # those of the last table; 0 stands at half of the first step
+    ax.set_xticks(np.where(np.array(shown) > 0, shown, min(filter(None, shown)) / 2), shown)
+    ax.minorticks_off()
     ax.legend()
     fig.alt = (
-        f'KID against training steps, both on logarithmic axes: {join_words(found)}; '
+        f'KID against training steps, which are on a logarithmic axis: {join_words(found)}; '
         f'as many real lesions have {floor:.2f}.'
     )
     return fig
