@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from conftest import python_m
 
-from genmix.appendix import controls, controls_plan, controls_summary
+from genmix.appendix import controls, controls_plan, controls_summary, regime
 from genmix.appendix.controls_plan import Control, planned
 from genmix.appendix.controls_summary import COLUMNS, RATIOS, STUDY, Measured
+from genmix.audit import heldout
 from genmix.generators.latent.known_words import MEASURED, WRITTEN
 from genmix.generators.latent.textual_inversion import TextualInversion
 
@@ -60,6 +61,19 @@ def test_a_parameter_that_the_generator_lacks_is_left_out():
     choices = {'per_layer': [False, True], 'no_such_parameter': [1]}
     found = controls_plan.around_study('textual_inversion', 'cpu', base, choices)
     assert [c.question for c in found] == [STUDY] + ['per_layer'] * ('per_layer' in known)
+
+
+def test_the_lesions_are_dev_phantoms_that_nothing_else_draws(study):
+    others = {*heldout.AUDIT_SEEDS.values(), heldout.MIXING_SEED, regime.TEST_SEED, regime.ORACLE_SEED}
+    seeds = set(controls.SEEDS.values())
+    assert len(seeds) == len(controls.SEEDS) and not seeds & others and min(seeds) > 100  # 0, 1, 2: A2, A3
+    for name in controls.SEEDS:
+        controls.draw_lesions(study.run, study.home, name, (20, 8, 14), 'smoke')
+    drawn = [controls.Cohort.load(study.folder / 'lesions' / name) for name in controls.SEEDS]
+    assert all(p.startswith('dev') for c in drawn for p in c.patients)
+    assert len({p for c in drawn for p in c.patients}) == sum(len(set(c.patients)) for c in drawn)
+    train = controls.training_split(study, 'smoke')
+    assert 0 < len(train) < 42 and set(train.patients) <= set(drawn[0].patients)
 
 
 class Recorder:
