@@ -83,7 +83,7 @@ bench: $(ENV) ## measure speed: ratios within one run
 regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes); writes measured/regime.csv
 	$(PY) -m genmix A2_regime --run regime --params params/cpu.yaml
 
-controls: $(ENV) ## train and sample the generators otherwise, on dev phantoms (an hour; a stopped one goes on); writes measured/controls/
+controls: $(ENV) ## train and sample the generators otherwise, on dev phantoms (half an hour and more; a stopped one goes on); writes measured/controls/
 	$(PY) -m genmix A4_generator_controls --run controls --params params/cpu.yaml
 
 base: $(ENV) ## make the small base model again, from photographs (hours on one core; a stopped run goes on where it was)

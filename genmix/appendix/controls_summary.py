@@ -59,6 +59,13 @@ class Measured:
         rows = self.scores[(self.scores.generator == generator) & (self.scores.question == question)]
         return dict(zip(rows.base, rows.set))
 
+    def film(self):
+        """Snapshots of the textbook DCGAN: (uint8 (t, K n, H, W), names of rows, names of columns)."""
+        film = self.images['film']
+        columns = [name if i == 0 else '' for name in self.class_names for i in range(film.shape[2])]
+        rows = [f'step {step:,}' for step in self.images['film_steps']]
+        return film.reshape(len(film), -1, *film.shape[3:]), rows, columns
+
     def grid(self, kinds):
         """Images beside each other, class by class: (uint8 (K kinds, n, H, W), name of each row).
 

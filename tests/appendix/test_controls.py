@@ -148,7 +148,8 @@ def test_sentences_name_what_differs_and_from_what():
 def measured(table=TABLE):
     training = pd.DataFrame({'set': ['a', 'b'], 'step': [1, 2], 'kid': [0.5, np.nan], 'loss': [np.nan, 2.0]})
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 8, 8), dtype=np.uint8)
-    images = {'real': noise, 'a': noise[::-1], 'film_steps': np.array([5, 10])}
+    images = {'real': noise, 'a': noise[::-1], 'film_steps': np.array([5, 1000])}
+    images['film'] = np.stack([noise[:, :2], noise[:, 2:4]])
     about = {'class_names': ['x', 'y', 'z'], 'training_lesions': 30, 'per_class': 20}
     return Measured(table, training, images, about)
 
@@ -164,7 +165,10 @@ def test_what_is_written_is_read_again(tmp_path):
     }
     before, now = (x.images['real'].astype(int) for x in (measured(), found))
     assert np.abs(before - now).max() <= 2 and len(np.unique(now)) <= controls_summary.LEVELS
-    assert {0, 255} <= set(now.ravel()) and found.images['film_steps'].tolist() == [5, 10]
+    assert {0, 255} <= set(now.ravel()) and len(found.scores) == len(TABLE)
+    film, rows, columns = found.film()
+    assert rows == ['step 5', 'step 1,000'] and columns == ['x', '', 'y', '', 'z', '']
+    assert np.array_equal(film[1, 3], found.images['real'][1, 3])  # the second image of the second class
     images, rows = found.grid({'phantoms': 'real', 'a': 'a'})
     assert rows[:3] == ['x, phantoms', 'x, a', 'y, phantoms'] and np.array_equal(
         images[1], found.images['a'][0]
