@@ -193,7 +193,6 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
     def run(*names):
         done = python_m(clone, 'genmix', *names, '--params', 'params/smoke.yaml', '--run', 'smoke')
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def outputs(name):
         text = (clone / 'runs' / 'smoke' / 'notebooks' / f'{name}.ipynb').read_text()
@@ -201,7 +200,8 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
 
     generators = '02_dcgan', '04_textual_inversion', '05_diffusion'
     folder = clone / 'measured' / 'controls'
-    assert not folder.exists() or folder.rename(clone / 'elsewhere')
+    if folder.exists():
+        folder.rename(clone / 'elsewhere')
     run('01_data', *generators)
     assert all(controls_summary.MISSING in outputs(name) for name in generators)
     run('A4_generator_controls')
@@ -212,7 +212,6 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
     questions = set(found.scores.question)
     assert {'textbook', 'scratch', 'prompt', 'strength', 'contrast_weight', 'guidance'} <= questions
     assert {b for b in found.scores.base if b} == {'natural', 'mixed'}
-    assert 'A4_generator_controls' in run('A4_generator_controls')  # again: everything is cached
     assert (written / 'images.npz').stat().st_size < 400_000
     written.rename(folder)
     run(*generators)
