@@ -87,6 +87,9 @@ regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes)
 	$(PY) -m genmix A2_regime --run regime --params params/cpu.yaml
 	$(PY) -m tools.checksums regime.csv
 
+controls: $(ENV) ## train and sample the generators otherwise, on dev phantoms (half an hour and more; a stopped one goes on); writes measured/controls/
+	$(PY) -m genmix A4_generator_controls --run controls --params params/cpu.yaml
+
 base: $(ENV) ## make the small base model again, from photographs (hours on one core; a stopped run goes on where it was)
 	$(PY) -m tools.base.pretrain
 	$(PY) -m genmix A1_base_model --run base --params params/cpu.yaml
@@ -132,7 +135,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study sweep publish verify nbdiff book test lint bench regime base lab student lock clean FORCE
+.PHONY: help env all chain study sweep publish verify nbdiff book test lint bench regime controls base lab student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

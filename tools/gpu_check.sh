@@ -32,8 +32,8 @@ study() {    # study RUN PROFILE SET NOTEBOOK...: execute them, keep their times
     done
 }
 
-FEW="dataset=phantom data_dir= synthetic_per_class=48 weights= features=efficientnet_lite0 seeds=1 compared=16
-     02_dcgan.steps=200 textbook_steps=100 03_stylegan.steps=200
+FEW="dataset=phantom data_dir= synthetic_per_class=48 weights= features=efficientnet_lite0 seeds=1
+     02_dcgan.steps=200 03_stylegan.steps=200
      04_textual_inversion.base=$MODELS/sd 04_textual_inversion.steps=20 04_textual_inversion.sampling_steps=4
      05_diffusion.base=$MODELS/dit 05_diffusion.steps=20 05_diffusion.sampling_steps=4 snapshots=3 snapshot_samples=4
      reference_steps=200 tstr_steps=100 08_classification.steps=60 population_lesions=[50,50,50] dev_lesions=20

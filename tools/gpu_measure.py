@@ -26,7 +26,7 @@ def main(argv=None):
     parser.add_argument('--params', default='params/paper.yaml', help='profile (default %(default)s)')
     parser.add_argument('--steps', type=int, default=48, help='timed steps (default %(default)s)')
     args = parser.parse_args(argv)
-    every = notebooks('notebooks')
+    every = notebooks('notebooks', appendices=True)
     asked = resolve(read_profile(args.params), {}, every)
     values = {nb.name: {k: p.default for k, p in nb.parameters.items()} | asked[nb.name] for nb in every}
     print('device,what,images_per_second,ms_per_step,peak_gb')

@@ -1,1 +1,1 @@
-"""What was chosen on `dev` phantoms: the training regime and the sweep."""
+"""What was measured on `dev` phantoms: the training regime, the sweep, the generators' controls."""

@@ -11,9 +11,12 @@ from genmix.run.study import home
 
 
 def values_of(notebook, profile='cpu'):
-    """{parameter: value} that a profile of params/ gives to a notebook."""
-    sections = read_profile(Path(home()) / 'params' / f'{profile}.yaml')
-    return sections.get('common', {}) | sections.get(notebook, {})
+    """{parameter: value} that a profile of params/ gives to a notebook; what it leaves out is that of cpu."""
+    values = {}
+    for name in ('cpu', profile):
+        sections = read_profile(Path(home()) / 'params' / f'{name}.yaml')
+        values |= sections.get('common', {}) | sections.get(notebook, {})
+    return values
 
 
 def config_from(owner, values, **changes):

@@ -128,26 +128,3 @@ def prdc_from_distances(rr, ss, rs, k=K):
         'density': float(inside.sum(0).mean() / k),
         'coverage': float(inside.any(1).mean()),
     }
-
-
-def compare_samples(samples, lesions, n):
-    """dict(KID, diversity, coverage) of features `samples` (m, d) beside those of real `lesions`, one class.
-
-    n   real lesions, at most half of them, that are set aside: diversity and coverage are shares of what they
-        reach against the others
-
-    NaN where so few lesions are left that they reach nothing themselves.
-    """
-    n = min(n, len(lesions) // 2)
-    held, real = lesions[:n], lesions[n:]
-    if n < 2:
-        return dict.fromkeys(('KID', 'diversity', 'coverage'), np.nan)
-
-    def share(a, b):
-        return a / b if b else np.nan
-
-    return {
-        'KID': mmd2(*pairwise(kernel, real, samples)),
-        'diversity': share(diversity(samples), diversity(held)),
-        'coverage': share(prdc(real, samples)['coverage'], prdc(real, held)['coverage']),
-    }

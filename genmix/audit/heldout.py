@@ -1,4 +1,4 @@
-"""Held-out lesions by use: to audit generators, to tune how they sample, to measure what mixing does."""
+"""Held-out lesions by use: to audit generators, to measure what mixing does."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,12 @@ from genmix import NotEnough
 from genmix.data import build as cohorts
 from genmix.data.cohort import Cohort
 from genmix.data.phantom import plan
-from genmix.data.sampling import first_per_class
 from genmix.run.log import log, quiet
 from genmix.run.parallel import processes_for
 
 # Seeds in population `dev`, one for each use: no other part of the study draws them.
 AUDIT_SEEDS = {'evaluation': 701, 'reference': 702, 'judge_training': 700}
-TUNING_SEED, MIXING_SEED = 705, 707
+MIXING_SEED = 707
 MIN_UNUSED = 50  # unused lesions of the rarest class from which on the audit spares the test patients
 MIN_PER_CLASS = 4  # lesions of a class in every set: fewer give no covariance
 
@@ -43,17 +42,6 @@ def audit_lesions(study, dataset, evaluation, reference, judge_training):
     largest_first = sorted(wanted.items(), key=lambda item: -item[1])
     side_by_side(delayed(_draw_stage)(study, name, n, size) for name, n in largest_first)
     return {name: Cohort.load(study.folder / 'audit' / 'lesions' / name) for name in wanted}
-
-
-def tuning_lesions(train, dataset, per_class, seed=TUNING_SEED):
-    """Lesions to tune sampling against, a Cohort: `per_class` of each class.
-
-    Fresh phantoms of population `dev`; on other data training lesions, with a log line.
-    """
-    if dataset == 'phantom':
-        return _fresh_phantoms(per_class, train.images.shape[1], seed)
-    log.info('samples are compared with the training lesions: held-out ones are for the audit')
-    return first_per_class(train, per_class)
 
 
 def mixing_effect_lesions(study, train, dataset, per_class=250):

@@ -3,7 +3,8 @@
 from genmix.plots.audit import copy_pairs, generator_card, generator_comparison, mixing_effects
 from genmix.plots.calibration import reliability_diagrams
 from genmix.plots.claims import claim_strip, selection_error, two_runs
-from genmix.plots.diffusion import kid_through_training, sampling_sweep, write_animation
+from genmix.plots.controls import control_scores
+from genmix.plots.diffusion import kid_through_training, write_animation
 from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
 from genmix.plots.grids import image_grid, sheet, snapshot_grid
 from genmix.plots.lesions import class_counts, histograms, holdout_precision, pick, similar_pairs
@@ -27,6 +28,6 @@ from genmix.plots.pretrained import (
 )
 from genmix.plots.scores import arm_points, confusion, forest, loss_curves, regime_curves
 from genmix.plots.sweep import benefit_map
-from genmix.plots.textual_inversion import nearest_words, prompt_comparison
+from genmix.plots.textual_inversion import nearest_words
 from genmix.plots.trace import mixture_labels, run_times, traced_lesion
 from genmix.plots.tsne import nearest_lesions, tsne_panels, tsne_sources

@@ -1,8 +1,8 @@
-"""Figures of Textual Inversion: the words nearest to the learned vectors, kinds of prompt side by side."""
+"""Figure of Textual Inversion: the words nearest to the learned vectors."""
 
 import numpy as np
 
-from genmix.plots.style import join_words, marker, series_colour, single_axes, styled, subplots
+from genmix.plots.style import single_axes, styled
 
 
 @styled
@@ -35,28 +35,4 @@ def nearest_words(found, starts, tokens):
         f'{best.min():.2f} to {best.max():.2f} for the nearest. Nearest, vector by vector: '
         f'{"; ".join(nearest)}.'
     )
-    return fig
-
-
-@styled
-def prompt_comparison(table, real=None):
-    """Metrics of samples by kind of prompt: one panel per metric, one line per kind.
-
-    table   index: kinds of prompt; columns: metrics
-    real    {metric: value of as many real lesions}, dotted
-    """
-    fig, axes = subplots(2.0 + 2.0 * table.shape[1], 0.3 * len(table) + 1.0, 1, table.shape[1], sharey=True)
-    places = np.arange(len(table))[::-1]
-    for ax, metric in zip(axes[0], table):
-        ax.hlines(places, 0, table[metric], color='.8', lw=1)
-        ax.scatter(table[metric], places, color=series_colour(1), marker=marker(0), s=22, zorder=3)
-        if real and metric in real:
-            ax.axvline(real[metric], color='k', lw=0.8, ls=':')
-        ax.set_xlabel(metric)
-    axes[0, 0].set_yticks(places, table.index)
-    found = (
-        f'{kind} {join_words(f"{metric} {value:.2f}" for metric, value in row.items())}'
-        for kind, row in table.iterrows()
-    )
-    fig.alt = f'Samples by kind of prompt, evaluated by {join_words(table.columns)}: {"; ".join(found)}.'
     return fig

@@ -62,7 +62,6 @@ SHARED = {
     'workers': NOT_NEGATIVE,
     'margin_mm': NOT_NEGATIVE,
     'smallest_mm': NOT_NEGATIVE,
-    'textbook_steps': NOT_NEGATIVE,
     **dict.fromkeys(
         (
             'folds',
@@ -74,11 +73,11 @@ SHARED = {
             'mixed_images',
         )
         + (
-            'compared',
+            'per_class',
             'reference_lesions',
             'reference_steps',
             'tstr_steps',
-            'other_steps',
+            'textbook_steps',
             'bootstrap_draws',
             'dev_lesions',
         ),

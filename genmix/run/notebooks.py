@@ -14,6 +14,9 @@ from pathlib import Path
 
 from genmix.run.imports import ROOT, closure, imported, module_file
 
+# Modules that read committed tables, and the folder of these.
+READERS = {'results/measured.py': 'measured', 'appendix/controls_summary.py': 'measured/controls'}
+
 
 class NotebookError(Exception):
     """A notebook declares something that cannot be; the message names it and the fix."""
@@ -110,8 +113,8 @@ class Notebook:
     @property
     def committed(self):
         """Tables of measured/ that are shown beside the run's own, for a notebook that reads them."""
-        reads = ROOT / 'genmix' / 'results' / 'measured.py' in self.modules
-        return sorted((ROOT / 'measured').rglob('*.csv')) if reads else []
+        read = [folder for reader, folder in READERS.items() if ROOT / 'genmix' / reader in self.modules]
+        return sorted({path for folder in read for path in (ROOT / folder).rglob('*.csv')})
 
     @property
     def modules(self):

@@ -97,11 +97,14 @@ KIDS = {
     title: pd.DataFrame({'step': [0, 10, 90], 'kid': [9.0, 4, k], 'sd': 0.1})
     for k, title in enumerate(('fine-tuned', 'random initialisation'))
 }
-SAMPLING = {
-    setting: pd.DataFrame({'KID': [2.0, 1], 'coverage': [0.1, 0.4]}, index=[1, 3])
-    for setting in ('guidance', 'steps')
-}
-PROMPTS = pd.DataFrame({'class agreement': [0.4, 0.6], 'KID': [3.0, 1]}, index=['words alone', 'learned'])
+CONTROLS = pd.DataFrame(
+    [
+        (name, metric, v, v - 0.1, v + 0.1, 0.5)
+        for name, v in (('as in the study', 0.5), ('guidance = 1.0', 0.2))
+        for metric in ('class_agreement', 'tstr', 'coverage', 'kid')
+    ],
+    columns=['name', 'metric', 'score', 'low', 'high', 'reference'],
+)
 WORDS = [[[('dark', 0.6), ('black', 0.4)]] * 4] * 3
 STARTS = [['dark', 'spot', 'gray', '']] * 3
 
@@ -243,8 +246,7 @@ DRAW = {
     'prompt_sheet': prompt_sheet,
     'gray_by_word': lambda: plots.gray_by_word(TONES),
     'kid_through_training': lambda: plots.kid_through_training(KIDS, 0.02),
-    'sampling_sweep': lambda: plots.sampling_sweep(SAMPLING, {'guidance': 1, 'steps': 3}),
     'nearest_words': lambda: plots.nearest_words(WORDS, STARTS, ['<small>', '<middle>', '<large>']),
-    'prompt_comparison': lambda: plots.prompt_comparison(PROMPTS, {'KID': 0}),
+    'control_scores': lambda: plots.control_scores(CONTROLS),
     'confusion': lambda: plots.confusion({'a': np.eye(3), 'b': np.ones((3, 3))}, C.class_names),
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import blobs
-from figure_examples import BLOOD, DRAW, KIDS, LOG, MASS, NEAR, ODD, SAMPLING, SKIN, C, card_of
+from figure_examples import BLOOD, CONTROLS, DRAW, LOG, MASS, NEAR, ODD, SKIN, C, card_of
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -134,8 +134,6 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
             card_of('g', 0.5, names), plots.pick(c, 4), plots.pick(c, 4), 'g'
         ),
         'counts': lambda: plots.class_counts({'all': c.counts}),
-        'kid_through_training': lambda: plots.kid_through_training(KIDS, 0.02),
-        'sampling_sweep': lambda: plots.sampling_sweep(SAMPLING, {'guidance': 1, 'steps': 3}),
         'confusion': lambda: plots.confusion({a: np.ones((k, k)) for a in 'abcd'}, names),
         'histograms': lambda: plots.histograms(c),
         'panel': lambda: plots.tsne_panels({'a': points}, names),
@@ -160,6 +158,21 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
         box = fig.get_tightbbox()
         assert box.x0 > -0.1 and box.x1 < fig.get_figwidth() + 0.1, name
         assert box.y0 > -0.1 and box.y1 < fig.get_figheight() + 0.1, name
+
+
+def test_scores_of_controls_are_ratios_to_real_lesions():
+    """A score of .2, interval .1 to .3, where real lesions reach .5; that of the study is filled."""
+    ax = plots.control_scores(CONTROLS).axes[1]
+    (own_bar, own, bar, other, dotted), title = ax.lines, ax.get_xlabel()
+    assert title == 'TSTR' and dotted.get_xdata()[0] == 1
+    assert own.get_xdata() == pytest.approx([1.0]) and other.get_xdata() == pytest.approx([0.4])
+    assert bar.get_xdata() == pytest.approx([0.2, 0.6]) and own_bar.get_ydata()[0] == 0
+    assert own.get_markerfacecolor() != 'white' == other.get_markerfacecolor()
+    many = pd.concat([CONTROLS.assign(name=f'base with a long name: num_vectors = {i}') for i in range(30)])
+    fig = plots.control_scores(many)
+    fig.draw_without_rendering()
+    box = fig.get_tightbbox()
+    assert box.x0 > -0.1 and box.x1 < fig.get_figwidth() + 0.1 and len(fig.alt) < 1500
 
 
 def test_places_without_another_patient_stay_empty():

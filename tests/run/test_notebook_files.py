@@ -173,6 +173,15 @@ def test_tables_that_stand_beside_the_results_make_them_stale():
     )
 
 
+def test_notebooks_with_controls_depend_on_their_tables_alone():
+    tables = {nb.name: set(nb.committed) for nb in notebooks.notebooks()}
+    shown = set((ROOT / 'measured' / 'controls').rglob('*.csv'))
+    for name in ('02_dcgan', '04_textual_inversion', '05_diffusion'):
+        assert tables[name] == shown
+    assert tables['03_stylegan'] == set() and tables['09_results'] > shown
+    assert all((ROOT / 'genmix' / reader).exists() for reader in notebooks.READERS)
+
+
 def test_rules_name_real_files():
     text = notebooks.rules()
     assert '$(R)/notebooks/07_genmix.ipynb: notebooks/07_genmix.ipynb' in text

@@ -148,7 +148,7 @@ def test_the_gpu_profile_names_arms_that_exist():
 
 @pytest.mark.parametrize('profile', sorted((ROOT / 'params').glob('*.yaml')), ids=lambda p: p.stem)
 def test_values_of_every_profile_are_in_the_bounds_of_their_owners(profile, study):
-    every = notebooks(ROOT / 'notebooks')
+    every = notebooks(ROOT / 'notebooks', appendices=True)
     check_owners(resolve(read_profile(profile), {}, every), every, study)
 
 
