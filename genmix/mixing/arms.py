@@ -1,28 +1,38 @@
-"""The arms of the study:
+"""The arms of the study, a reduced factorial: how a batch of each is filled.
 
-how a batch of each is filled.  Kind, generator, dose and balance are fields, not names.
+In each pair that is compared the synthetic mass and the label mass are equal, so that the dose of synthetic
+images is never mistaken for the effect of mixing.  Kind, generator, dose and balance are fields, not names.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from genmix import StudyError
 from genmix.run.log import log
 
 KINDS = ('real', 'mixup', 'synthetic', 'mixup-union', 'genmix')  # and the name of each rule of a plugin
+DOSES = (1 / 8, 1 / 2)
+
+
+def slug(name: str) -> str:
+    """The name of an arm as part of a file name: `genmix-dcgan@1of8`."""
+    return name.replace('/', 'of')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """One way to fill a batch.
 
-    kind       `real` (nothing synthetic), `mixup` (of real images), `synthetic` (half real, half synthetic,
-               unmixed),
-               `mixup-union` (mixup on both together), `genmix` or another rule (real with synthetic partners)
+    kind       `real` (nothing synthetic), `mixup` (of real images), `synthetic` (real and synthetic images,
+               unmixed), `mixup-union` (mixup on both together), `genmix` or another rule (real images mixed
+               with synthetic partners)
     generator  name of the synthetic source, '' for none
-    dose       share of the image mass that is synthetic (for symmetric lambda), in [0, 1]
+    dose       share of the image mass that is synthetic, in [0, 1]; where real images meet synthetic partners
+               twice that share of a batch is mixed (right for a lambda of mean 1/2), so it is at most 1/2
     balance    class balance of the real images: `natural` or `balanced` (every class alike)
     rule       name of the mixing rule, '' for none
     classical  flips, rotation, zoom and shift of every image, before mixing
+    stored     mixtures are drawn from the stored GenMix set of 07 (offline), not made for each batch
     """
 
     name: str
@@ -32,13 +42,36 @@ class Arm:
     balance: str = 'natural'
     rule: str = ''
     classical: bool = True
+    stored: bool = False
+
+    def __post_init__(self):
+        largest = 1 / 2 if self.has_partners else 1
+        if not 0 <= self.dose <= largest:
+            raise StudyError(f'{self.name}: the dose is {self.dose:g}, choose one from 0 to {largest:g}.')
+
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
+
+    @property
+    def has_partners(self) -> bool:
+        """Whether its mixtures have one real and one synthetic parent."""
+        return bool(self.rule) and self.kind not in ('mixup', 'mixup-union')
 
 
-def arms_for(generators=(), mixed_share=0.5, rules=()) -> dict[str, Arm]:
+def with_generator(kind: str, generator: str, dose: float, balance='natural', rule='', stored=False) -> Arm:
+    """The arm of a kind that has a generator, named after what it is: `genmix-dcgan@1/8-balanced`."""
+    first = {'synthetic': '', 'mixup-union': 'mixup-'}.get(kind, f'{kind}-')
+    last = '-offline' if stored else f'@{Fraction(dose).limit_denominator(1000)}'
+    last += '-balanced' if balance == 'balanced' else ''
+    about = {'generator': generator, 'dose': dose, 'balance': balance, 'rule': rule, 'stored': stored}
+    return Arm(name=f'{first}{generator}{last}', kind=kind, **about)
+
+
+def arms_for(generators=(), rules=()) -> dict[str, Arm]:
     """All arms by name, in the order of the results table: the real ones, then those of each generator.
 
-    mixed_share   of a batch in the mixing arms: half of it is the dose of GenMix      rules   names from
-                  plugins
+    rules   names of mixing rules from plugins: each has the two doses of GenMix
     """
     arms = [
         Arm(name='none', kind='real', classical=False),
@@ -47,32 +80,46 @@ def arms_for(generators=(), mixed_share=0.5, rules=()) -> dict[str, Arm]:
         Arm(name='mixup', kind='mixup', rule='mixup'),
         Arm(name='oversample-mixup', kind='mixup', balance='balanced', rule='mixup'),
     ]
+    low, high = DOSES
     for g in generators:
-        arms += [
-            Arm(name=g, kind='synthetic', generator=g, dose=0.5),
-            Arm(name=f'mixup-{g}', kind='mixup-union', generator=g, dose=0.5, rule='mixup'),
-        ]
-        for rule in ('genmix', *rules):
-            arms.append(Arm(name=f'{rule}-{g}', kind=rule, generator=g, dose=mixed_share / 2, rule=rule))
+        arms += [with_generator('synthetic', g, dose) for dose in DOSES]
+        arms.append(with_generator('mixup-union', g, low, rule='mixup'))
+        arms.append(with_generator('genmix', g, low, rule='genmix'))
+        arms.append(with_generator('genmix', g, low, rule='genmix', stored=True))
+        arms.append(with_generator('genmix', g, high, rule='genmix'))
+        arms.append(with_generator('genmix', g, low, 'balanced', 'genmix'))
+        arms += [with_generator(rule, g, dose, rule=rule) for rule in rules for dose in DOSES]
     return {arm.name: arm for arm in arms}
 
 
+def in_quick_run(arm: Arm) -> bool:
+    """Whether the quick run trains an arm: the pairs of both doses, and what it can afford beside them."""
+    if arm.stored:
+        return arm.generator == 'diffusion'
+    if arm.generator == 'oracle' and arm.has_partners and arm.dose > DOSES[0]:
+        return False
+    return not arm.generator or (arm.kind != 'mixup-union' and arm.balance == 'natural')
+
+
 def choose(names, known: dict[str, Arm], other_generators=()) -> list[Arm]:
-    """The arms of `known` that `names` asks for, ['all'] for every one.
+    """The arms of `known` that `names` asks for; `all` stands for every one, `quick` for `in_quick_run`.
 
     Those of `other_generators`, which do not take part here, are left out with a line.  Raises StudyError
     for an arm that does not exist.
     """
     rules = {arm.rule for arm in known.values()} - {'', 'mixup', 'genmix'}
-    out = [n for n in names if n in arms_for(other_generators, rules=sorted(rules)) and n not in known]
-    for name in out:
-        log.info(f'{name} is dropped: its generator does not take part here')
-    names = [name for name in names if name not in out]
-    if names == ['all']:
-        return list(known.values())
-    if wrong := [name for name in names if name not in known]:
-        raise StudyError(f'There is no arm "{wrong[0]}": choose among {", ".join(known)}.')
-    return [known[name] for name in names]
+    elsewhere, chosen = arms_for(other_generators, sorted(rules)), []
+    groups = {'all': list(known.values()), 'quick': [arm for arm in known.values() if in_quick_run(arm)]}
+    for name in names:
+        if name in groups:
+            chosen += groups[name]
+        elif name in known:
+            chosen.append(known[name])
+        elif name in elsewhere:
+            log.info(f'{name} is dropped: its generator does not take part here')
+        else:
+            raise StudyError(f'There is no arm "{name}": choose among {", ".join([*groups, *known])}.')
+    return list(dict.fromkeys(chosen))
 
 
 def load_arms(study) -> dict[str, Arm]:
