@@ -111,7 +111,8 @@ class Notebook:
     def committed(self):
         """Tables of measured/ that are shown beside the run's own, for a notebook that reads them."""
         reads = ROOT / 'genmix' / 'results' / 'measured.py' in self.modules
-        return sorted((ROOT / 'measured').rglob('*.csv')) if reads else []
+        tables = (path for suffix in ('csv', 'npz') for path in (ROOT / 'measured').rglob(f'*.{suffix}'))
+        return sorted(tables) if reads else []
 
     @property
     def modules(self):
