@@ -18,8 +18,9 @@ from genmix import StudyError
 from genmix.appendix import sweep_summary
 from genmix.data.cohort import read_rows
 from genmix.generators import PAPER
-from genmix.results import claims, contrasts, metrics, selection_error, tables
+from genmix.results import claims, metrics, selection_error, tables
 from genmix.results.measured import KEPT, as_committed, long_run, measured, sweep_results
+from genmix.results.verdicts import format_p, summarise_contrasts
 from genmix.run.files import atomic_write
 from genmix.run.study import home
 from tools import checksums, cli, speed
@@ -74,10 +75,24 @@ def keep_real(run, name):
 # ---- blocks ----
 
 
+def sentences(table, test_set):
+    """One sentence per contrast of a test set: higher, lower, or undecided."""
+    verbs = {'undecided': 'is not distinguishable from'}
+    verbs |= {word: f'is {word} than' for word in ('higher', 'lower')}
+    return [
+        f'{r.a} {verbs[r.verdict]} {r.b}: '
+        f'{100 * r.mean:+.1f} points [{100 * r.low:+.1f}, {100 * r.high:+.1f}], '
+        f'Holm {format_p(r.p)}, {r.n} runs each, {test_set}'
+        for r in table[table.test_set == test_set].itertuples()
+    ]
+
+
 def declared(table, test_set):
     """The primary contrast, the first of a table of contrasts, in words."""
+    if 'contrast' in table:
+        return summarise_contrasts(table.fillna({'verdict': ''}), test_set)[0]
     first = table[table.test_set == test_set].iloc[[0]]
-    said = contrasts.summarise_contrasts(first, test_set)[0]
+    said = sentences(first, test_set)[0]
     return said.replace(first.a.item(), 'the mean of genmix-<g>').replace(
         first.b.item(), 'that of the generators alone'
     )
@@ -104,7 +119,10 @@ def scores_table(columns):
     """Balanced accuracy in per cent with intervals, one row per arm.  columns: {title: rows of arms.csv}."""
     cells = {}
     for title, table in columns.items():
-        own = 100 * table[table.metric == metrics.PRIMARY].set_index('arm')[['mean', 'low', 'high']]
+        chosen = table.metric == metrics.PRIMARY
+        if 'rule' in table:
+            chosen &= table.rule == metrics.RULES[0]
+        own = 100 * table[chosen].set_index('arm')[['mean', 'low', 'high']]
         cells[title] = {
             arm: f'{mean:.1f} [{low:.1f}, {high:.1f}]' for arm, mean, low, high in own.itertuples()
         }
@@ -126,7 +144,7 @@ def results_block(long):
             f'would find a true difference of {100 * mean.minimum_detectable_effect:.1f} points in four of '
             'five studies.',
             'Generator by generator:',
-            bullets(contrasts.summarise_contrasts(last.iloc[1 : n_generators + 1], mean.test_set)),
+            bullets(sentences(last.iloc[1 : n_generators + 1], mean.test_set)),
             '**The claims**, by the strict rule of `09_results` (supported only when every part is):',
             bullets(claims.summarise_claims(long['claims'])),
             '**The controls**:',

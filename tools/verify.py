@@ -19,7 +19,7 @@ from genmix import StudyError
 from genmix.data.cohort import Cohort, read_rows
 from genmix.data.splits import select
 from genmix.results.measured import as_committed
-from genmix.results.metrics import PRIMARY
+from genmix.results.metrics import PRIMARY, RULES
 from genmix.run.log import log
 from genmix.run.profile import WHERE
 from genmix.run.study import Study, home
@@ -67,7 +67,7 @@ def numbers(study):
     exact['classifiers'] = {f'{name}s': int(metrics[name].nunique()) for name in ('arm', 'seed', 'fold')}
     if study.key('population'):
         exact['population'] = counted(Cohort.load(study.folder / 'population'))
-    scores = arms[(arms.metric == PRIMARY) & (arms.label == 'all')]
+    scores = arms[(arms.metric == PRIMARY) & (arms.label == 'all') & (arms.rule == RULES[0])]
     card = read_rows(audit / 'generator_card.csv')
     card = card[(card.label == 'all') & card.metric.isin(TOLERANCE)]
     return {

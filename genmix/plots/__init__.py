@@ -2,7 +2,8 @@
 
 from genmix.plots.audit import copy_pairs, generator_card, generator_comparison, mixing_effects
 from genmix.plots.calibration import reliability_diagrams
-from genmix.plots.claims import claim_strip, selection_error, two_runs
+from genmix.plots.claims import claim_strip, selection_error
+from genmix.plots.contrasts import among_cohorts, forest
 from genmix.plots.controls import control_scores
 from genmix.plots.diffusion import kid_through_training, write_animation
 from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
@@ -26,7 +27,7 @@ from genmix.plots.pretrained import (
     prompt_sheet,
     reconstructions,
 )
-from genmix.plots.scores import arm_points, confusion, forest, loss_curves, regime_curves
+from genmix.plots.scores import arm_points, confusion, loss_curves, regime_curves
 from genmix.plots.sweep import benefit_map
 from genmix.plots.textual_inversion import nearest_words
 from genmix.plots.trace import mixture_labels, run_times, traced_lesion

@@ -1,4 +1,4 @@
-"""Figures of conclusions: the claims, two runs side by side, the selection error of a single hold-out."""
+"""Figures of conclusions: the claims, the selection error of a single hold-out."""
 
 import textwrap
 
@@ -58,37 +58,16 @@ def _draw_parts(ax, row, parts, limit):
 
 
 @styled
-def two_runs(quick, long, order, test_set, metric='balanced_accuracy'):
-    """A quick run beside the long one, arm by arm, with 95 % intervals: both arms.csv; arms in `order`."""
-    name, found = metric.replace('_', ' '), []
-    fig, ax = single_axes(7.6, 0.3 * len(order) + 1.3)
-    for k, (run, table) in enumerate((('this run', quick), ('long run', long))):
-        chosen = (table.metric == metric) & (table.label.astype(str) == 'all') & (table.test_set == test_set)
-        own = 100 * table[chosen].set_index('arm').reindex(order)[['mean', 'low', 'high']]
-        at = np.arange(len(order)) + (-0.16, 0.16)[k]
-        ax.hlines(at, own.low, own.high, color=series_colour(k + 1), lw=1.6)
-        ax.plot(own['mean'], at, marker(k), ms=5, color=series_colour(k + 1), ls='', label=run)
-        found.append(
-            f'{run} {own["mean"].min():.1f} to {own["mean"].max():.1f} %, '
-            f'mean width of an interval {(own.high - own.low).mean():.1f} points'
-        )
-    ax.set_yticks(range(len(order)), order)
-    xlabel = f'{name} on the {test_set} [%], 95 % intervals over seeds and patients'
-    ax.set(ylim=(len(order) - 0.5, -0.5), xlabel=xlabel)
-    ax.grid(axis='x', lw=0.4, color='#dddddd')
-    ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
-    fig.alt = f'{name.capitalize()} of {len(order)} arms on the {test_set}: {join_words(found)}.'
-    return fig
-
-
-@styled
 def selection_error(table, patients=None):
     """What a single hold-out would have concluded, against its size.
 
     table     from `results.selection_error.selection_errors`
     patients  size of a real hold-out, drawn as a dotted line
     """
-    rates = {'wrong_winner': 'wrong best arm', 'type_s_error': 'Type S error: wrong sign of a difference'}
+    rates = {
+        'wrong_winner': 'picked arm worse than the best by over half a point',
+        'type_s_error': 'Type S error: wrong sign of a difference',
+    }
     points = {
         'worst_gap': 'error of a difference, 90th percentile',
         'selection_regret': 'selection regret, mean',
@@ -106,8 +85,8 @@ def selection_error(table, patients=None):
         ax.minorticks_off()
         ax.legend(loc='upper center', bbox_to_anchor=(0.5, -0.24))
     found = (
-        f'{r.patients} patients, wrong best arm in {r.wrong_winner:.0%}, Type S error in '
-        f'{r.type_s_error:.0%}, regret {r.selection_regret:.1f} points'
+        f'{r.patients} patients, an arm worse than the best by over half a point in {r.wrong_winner:.0%}, '
+        f'Type S error in {r.type_s_error:.0%}, regret {r.selection_regret:.1f} points'
         for r in table.itertuples()
     )
     fig.alt = f'Errors of a single study against the number of patients in its hold-out: {join_words(found)}.'

@@ -1,7 +1,5 @@
 """Figures of classifiers: training loss, scores, contrasts, confusion matrices."""
 
-import textwrap
-
 import numpy as np
 import seaborn as sns
 from scipy import stats
@@ -16,7 +14,6 @@ from genmix.plots.style import (
     styled,
     subplots,
 )
-from genmix.results.contrasts import format_p
 
 
 def count_range(counts):
@@ -95,9 +92,10 @@ def loss_curves(losses, arms, window=25):
 
 
 @styled
-def arm_points(metrics, order, metric='balanced_accuracy'):
+def arm_points(metrics, order, metric='balanced_accuracy', rule='prior'):
     """Every classifier of the arms in `order` on each test set, a bar at their mean; from metrics.csv."""
-    table = metrics[(metrics.metric == metric) & (metrics.label == 'all') & metrics.arm.isin(order)]
+    chosen = (metrics.metric == metric) & (metrics.label == 'all') & (metrics.rule == rule)
+    table = metrics[chosen & metrics.arm.isin(order)]
     sets, name, found = list(table.test_set.unique()), metric.replace('_', ' '), []
     n = count_range(table.groupby(['arm', 'test_set']).size())
     fig, axes = subplots(4.6 * len(sets), 0.3 * len(order) + 1.1, 1, len(sets), sharey=True, sharex=True)
@@ -123,47 +121,6 @@ def arm_points(metrics, order, metric='balanced_accuracy'):
         f'mean. Means: {"; ".join(found)}.'
     )
     return fig
-
-
-@styled
-def forest(table, title=''):
-    """Contrasts, rows of contrasts.csv, as a forest plot: differences in points with 95 % intervals.
-
-    A filled point is decided, an open one is not.
-    """
-    name, n = table.metric.iloc[0].replace('_', ' '), count_range(table.n)
-    labels = [_forest_label(row) for row in table.itertuples()]
-    fig, ax = single_axes(7.8, 0.3 * sum(label.count('\n') + 1.2 for label in labels) + 1.2)
-    for i, row in enumerate(table.itertuples()):
-        decided = row.verdict != 'undecided'
-        tone, width = ('#000000', 2.2) if decided else ('#6b6b6b', 1.3)
-        ax.plot([100 * row.low, 100 * row.high], [i, i], color=tone, lw=width, zorder=2)
-        look = {'color': tone, 'mfc': tone if decided else 'white', 'ms': 6.5, 'mew': 1.3, 'zorder': 3}
-        ax.plot(100 * row.mean, i, 'o', **look)
-    ax.axvline(0, color='k', lw=0.8, ls=':')
-    ax.set_yticks(range(len(table)), labels)
-    ax.set(title=title, ylim=(len(table) - 0.4, -0.6))
-    ax.set_xlabel(
-        f'difference in {name} [percentage points]\n95 % interval (n = {n} classifiers per arm);\n'
-        'decided (filled): the interval excludes 0, and p after Holm < 0.05'
-    )
-    largest = sorted(table.itertuples(), key=lambda r: -abs(r.mean))[:3]
-    found = (
-        f'{r.a} minus {r.b} {100 * r.mean:+.1f} [{100 * r.low:+.1f}, {100 * r.high:+.1f}] ({r.verdict})'
-        for r in largest
-    )
-    fig.alt = (
-        f'Forest plot{f", {title}" if title else ""}: differences in {name} with 95 % intervals, in '
-        f'percentage points, {(table.verdict != "undecided").sum()} of {len(table)} decided. '
-        f'{"The largest" if len(table) > 3 else "They are"}: {join_words(found)}.'
-    )
-    return fig
-
-
-def _forest_label(row):
-    """'a − b (verdict, p = ...)', which breaks between words but not within the p value."""
-    p = format_p(row.p).replace(' ', '\u00a0')
-    return textwrap.fill(f'{row.a} − {row.b} ({row.verdict}, {p})', 56, break_on_hyphens=False)
 
 
 @styled

@@ -1,39 +1,43 @@
-"""Bootstrap of every metric over patients and classifier runs, the same draws for all arms.
+"""Bootstrap of every metric over patients, the same draws for all arms and runs.
 
 Vectorised over draws: the confusion counts of each run and patient, and the sums that calibration is made
 of, are weighted, never recounted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from genmix import StudyError
 from genmix.results import calibration
-from genmix.results.intervals import (
-    corrected_t,
-    minimum_detectable_effect,
-    p_value,
-    percentile_interval,
-    standard_error,
+from genmix.results.intervals import LEVEL, corrected_t, crossed, student
+from genmix.results.metrics import (
+    PRIMARY,
+    RULES,
+    class_names,
+    decisions,
+    from_confusion,
+    full_key,
+    probabilities,
+    weighted_auc,
 )
-from genmix.results.metrics import PRIMARY, class_names, from_confusion, probabilities, weighted_auc
 
+FEW_RUNS = 4  # so few say too little about how much the trainings of one arm vary: see `Replicates.between`
 AUC_DRAWS = 400  # an AUC needs the ranks of all lesions; fewer draws are enough for its interval
-REFLECTED = {'ece', 'ece_scaled'}
 
 
 @dataclass
 class Replicates:
-    """Bootstrap draws of every metric for every arm on one test set.
+    """Values and bootstrap draws of every metric for every arm on one test set.
 
-    Patients and runs are drawn with replacement, the same draws for every arm: differences are paired.
+    Patients are drawn with replacement, the same draws for every arm and run: differences are paired.
+    Metrics are keyed by (metric, label, rule), `metrics.full_key`.
 
-    point     {arm: {metric: float}}             draws     {arm: {metric: float (B,)}}
+    point     {arm: {metric: float}}             draws     {arm: {metric: float (B, runs)}}
     by_run    {arm: {metric: float (runs,)}}     by_fold   {arm: {metric: float (folds,)}}, means over seeds
-    ratio     n_test / n_train of the folds; None: contrasts come from the bootstrap, whatever the folds
+    ratio     `intervals.size_ratio` of the folds; None: contrasts are crossed, whatever the folds
     """
 
     n_seeds: int
@@ -47,57 +51,59 @@ class Replicates:
 
     @property
     def corrected(self) -> bool:
-        """Whether contrasts come from the folds (`intervals.corrected_t`) rather than from the bootstrap."""
+        """Whether contrasts come from the folds (`intervals.corrected_t`) rather than from one cohort."""
         return self.n_folds > 1 and self.ratio is not None
 
-    def interval(self, arm: str, metric, level=0.95) -> tuple[float, float, float]:
-        """(mean, low, high) of one arm: percentile interval."""
-        return self.point[arm][metric], *percentile_interval(self.draws[arm][metric], level)
+    def interval(self, arm: str, metric, rule=RULES[0], level=LEVEL) -> tuple[float, float, float]:
+        """(mean, low, high) of one arm, runs and patients crossed."""
+        found = self._crossed({arm: 1.0}, full_key(metric, rule), level)
+        return found['mean'], found['low'], found['high']
 
-    def contrast(self, a: str | list, b: str | list, metric=PRIMARY, level=0.95) -> dict[str, float]:
-        """a - b, paired: dict(mean, low, high, p, minimum_detectable_effect).
+    def contrast(self, a: str | list, b: str | list, metric=PRIMARY, rule=RULES[0], level=LEVEL) -> dict:
+        """a - b, paired: the dict of `intervals.student`.
 
         a, b   names of arms, or lists of names whose means are compared
         """
+        return self.combine(difference(a, b), metric, rule, level)
 
-        sides = [[arms] if isinstance(arms, str) else arms for arms in (a, b)]
-
-        def difference(source):
-            first, second = (np.mean([source[name][metric] for name in side], axis=0) for side in sides)
-            return first - second
-
+    def combine(self, weights: Mapping[str, float], metric=PRIMARY, rule=RULES[0], level=LEVEL) -> dict:
+        """The sum over arms of weight times metric, {arm: weight}: the dict of `intervals.student`."""
+        key = full_key(metric, rule)
         if self.corrected and self.ratio is not None:
-            return corrected_t(difference(self.by_fold), self.ratio, level)
-        draws, runs = difference(self.draws), difference(self.by_run)
-        low, high = percentile_interval(draws, level)
-        found = {'mean': float(difference(self.point)), 'low': low, 'high': high, 'p': p_value(runs, draws)}
-        smallest = minimum_detectable_effect(*standard_error(runs, draws))
-        return found | {'minimum_detectable_effect': smallest}
+            return corrected_t(_sum(self.by_fold, weights, key), self.ratio, level)
+        return self._crossed(weights, key, level)
+
+    def _crossed(self, weights, key, level):
+        runs, draws = (_sum(source, weights, key) for source in (self.by_run, self.draws))
+        found = crossed(runs, draws, self.n_patients, self.between(weights, key))
+        return student(float(runs.mean()), *found, level)
+
+    def between(self, weights: Mapping[str, float], key: tuple) -> tuple[float, float] | None:
+        """(variance, degrees of freedom) between runs of the sum over arms of weight times metric.
+
+        With up to FEW_RUNS runs it is pooled over all arms, as if all trainings varied alike and apart from
+        each other: with two, the variance of a single difference has one degree of freedom, and its interval
+        a width between nothing and everything.  With more runs None: the difference has its own.
+        """
+        if not 1 < self.n_seeds <= FEW_RUNS:
+            return None
+        each = [np.var(own[key], ddof=1) for own in self.by_run.values()]
+        scale = sum(w**2 for w in weights.values())
+        return scale * float(np.mean(each)), len(each) * (self.n_seeds - 1)
 
 
-def weights_of_runs(runs: list[tuple], draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap weights of runs [(seed, fold), ...]: float (draws, runs).
+def difference(a: str | list, b: str | list) -> dict[str, float]:
+    """{arm: weight} of a - b, where lists of names stand for their means."""
+    sides = [[arms] if isinstance(arms, str) else arms for arms in (a, b)]
+    weights: dict[str, float] = {}
+    for sign, side in zip((1, -1), sides):
+        for name in side:
+            weights[name] = weights.get(name, 0) + sign / len(side)
+    return weights
 
-    Rows sum to 1 where every seed has every fold, on average otherwise.
 
-    Seeds and folds are drawn with replacement.  Redrawing n values gives a variance that is too small by (n
-    - 1) / n, and normal tails instead of Student's.  So deviations from equal weights are multiplied by
-    sqrt(n / (n - 1)) and by t(n - 1) / z at 97.5 %, and the interval of a plain mean over n runs has the
-    width of Student's: the expanded percentile interval of Hesterberg 2015 (The American Statistician
-    69:371), which widens quantiles where this widens draws.
-    """
-
-    def weights(n):
-        if n == 1:
-            return np.ones((draws, 1))
-        drawn = rng.multinomial(n, np.full(n, 1 / n), draws) / n
-        student, normal = stats.t.ppf(0.975, n - 1), stats.norm.ppf(0.975)
-        return 1 / n + (drawn - 1 / n) * (n / (n - 1)) ** 0.5 * student / normal
-
-    seeds, folds = (sorted({run[i] for run in runs}) for i in (0, 1))
-    of_seed, of_fold = weights(len(seeds)), weights(len(folds))
-    both = of_seed[:, [seeds.index(s) for s, _ in runs]] * of_fold[:, [folds.index(f) for _, f in runs]]
-    return both / both.mean(0).sum() if len(runs) < len(seeds) * len(folds) else both
+def _sum(source, weights, key):
+    return np.sum([w * source[arm][key] for arm, w in weights.items()], axis=0)
 
 
 def paired_runs(predictions, test_set) -> tuple[dict[str, list], list[tuple], dict[str, int]]:
@@ -114,28 +120,39 @@ def paired_runs(predictions, test_set) -> tuple[dict[str, list], list[tuple], di
     return {arm: [runs[run] for run in common] for arm, runs in parts.items()}, common, patients
 
 
-def confusion_counts(part, patient, n_patients, names) -> np.ndarray:
-    """Confusion counts of each patient in one run: int (n_patients, K * K), for patient numbers int (n,)."""
-    y, p, k = part.label.to_numpy(), probabilities(part, names), len(names)
-    cells = (patient * k + y) * k + p.argmax(1)
-    return np.bincount(cells, minlength=n_patients * k * k).reshape(n_patients, k * k)
+def confusion_counts(part, patient, n_patients, names, rule=RULES[0]) -> np.ndarray:
+    """Confusion counts of each patient in one run, lesions by their weight: float (n_patients, K * K).
+
+    patient   int (n,), the number of each lesion's patient
+    """
+    y, k = part.label.to_numpy(), len(names)
+    cells = (patient * k + y) * k + decisions(part, names, rule)
+    counts = np.bincount(cells, calibration.weights_of(part), minlength=n_patients * k * k)
+    return counts.reshape(n_patients, k * k)
 
 
 def sums_per_patient(part, patient, n_patients, names) -> np.ndarray:
-    """What every metric of one run is made of, per patient: float (n_patients, K * K + ...).
+    """What every metric of one run is made of, per patient: float (n_patients, 2 * K * K + ...).
 
-    Columns are `confusion_counts`, then `calibration.sums` of the probabilities as trained and as scaled.
+    Columns are `confusion_counts` by each of the RULES, then `calibration.sums` of the probabilities as
+    trained and as scaled.
     """
+    counts = [confusion_counts(part, patient, n_patients, names, rule) for rule in RULES]
     kinds = calibration.of_part(part, names)
-    sums = (calibration.sums(y, p, patient, n_patients) for y, p, _ in kinds)
-    return np.concatenate([confusion_counts(part, patient, n_patients, names), *sums], 1)
+    sums = [calibration.sums(y, p, weight, patient, n_patients) for y, p, weight, _ in kinds]
+    return np.concatenate(counts + sums, 1)
 
 
 def from_sums(sums, k, required=None) -> dict:
-    """{metric: float (...)} from columns of `sums_per_patient` added up over patients, (..., K * K + ...)."""
-    values = from_confusion(sums[..., : k * k].reshape(*sums.shape[:-1], k, k), required)
-    for suffix, start in zip(calibration.KINDS, range(k * k, sums.shape[-1], calibration.WIDTH)):
-        values |= calibration.from_sums(sums[..., start : start + calibration.WIDTH], suffix)
+    """{(metric, label, rule): float (...)} from columns of `sums_per_patient` added up over patients."""
+    values, start = {}, 0
+    for rule in RULES:
+        counts = sums[..., start : start + k * k].reshape(*sums.shape[:-1], k, k)
+        values |= {full_key(m, rule): v for m, v in from_confusion(counts, required).items()}
+        start += k * k
+    for suffix, first in zip(calibration.KINDS, range(start, sums.shape[-1], calibration.WIDTH)):
+        found = calibration.from_sums(sums[..., first : first + calibration.WIDTH], suffix)
+        values |= {full_key(m): v for m, v in found.items()}
     return values
 
 
@@ -158,10 +175,9 @@ def weighted_metrics(parts, patients, weights, names) -> tuple[dict, dict]:
     ]
     auc = np.stack(aucs, 1)
     present = observed[:, : k * k].reshape(-1, k, k).sum(-1) > 0
-    return (
-        from_sums(observed, k) | {'macro_auc': auc[0]},
-        from_sums(drawn, k, present) | {'macro_auc': auc[1:]},
-    )
+    key = full_key('macro_auc')
+    found = from_sums(observed, k) | {key: auc[0]}, from_sums(drawn, k, present) | {key: auc[1:]}
+    return found[0], {m: v.astype(np.float32) for m, v in found[1].items()}
 
 
 def bootstrap(
@@ -169,31 +185,23 @@ def bootstrap(
 ) -> Replicates:
     """Replicates of all arms on one test set.
 
-    ratio   n_test / n_train: contrasts then come from the folds, where there are several
+    ratio   `intervals.size_ratio`: contrasts then come from the folds, where there are several
 
     Only runs (seed, fold) that every arm has enter.  Intervals are conditional on the split and on one
-    training of each generator unless folds > 1; those of scaled probabilities on the temperatures.  An ECE
-    is never negative, so that noise raises it, and a draw is noisier than the sample: its draws are
-    reflected at the estimate, which is the basic bootstrap (Davison and Hinkley 1997, section 5.2), and
-    cut at 0.
+    training of each generator unless folds > 1; those of scaled probabilities on bias and temperature.
     """
     names = class_names(predictions)
     parts, runs, patients = paired_runs(predictions, test_set)
     rng, n = np.random.default_rng(seed), len(patients)
     weights = rng.multinomial(n, np.full(n, 1 / n), draws).astype(np.float32)
-    run_weights = weights_of_runs(runs, draws, rng)
     fold_of = np.array([fold for _, fold in runs])
     folds = np.unique(fold_of)
     result = Replicates(len(runs), n, len(folds), ratio)
     for arm, own in parts.items():
         who = [part.patient.map(patients).to_numpy() for part in own]
-        observed, drawn = weighted_metrics(own, who, weights, names)
-        result.by_run[arm] = observed
-        result.point[arm] = {m: float(np.mean(v)) for m, v in observed.items()}
+        result.by_run[arm], result.draws[arm] = weighted_metrics(own, who, weights, names)
+        result.point[arm] = {m: float(np.mean(v)) for m, v in result.by_run[arm].items()}
         result.by_fold[arm] = {
-            m: np.array([v[fold_of == f].mean() for f in folds]) for m, v in observed.items()
+            m: np.array([v[fold_of == f].mean() for f in folds]) for m, v in result.by_run[arm].items()
         }
-        result.draws[arm] = {m: (v * run_weights[: len(v)]).sum(1) for m, v in drawn.items()}
-        for m in REFLECTED & set(drawn):
-            result.draws[arm][m] = (2 * result.point[arm][m] - result.draws[arm][m]).clip(0)
     return result

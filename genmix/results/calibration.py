@@ -1,20 +1,22 @@
-"""Calibration of probabilities: ECE, Brier score, log loss, and the temperature that corrects it.
+"""Calibration of probabilities: ECE, Brier score, log loss, and the bias and temperature that correct it.
 
 Confidence is the probability of the predicted class (the top label), which a reader would be shown.  `scale`
 adds columns q_<class> beside p_<class> of a predictions table; measures of the scaled ones carry the suffix
-'_scaled'.
+'_scaled'.  All measures depend on prevalence, and take that of the column `weight` (`metrics.reweigh`).
 """
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from genmix.audit.intervals import wilson
 
 BINS = 10
 ROUNDED = 5e-7  # predictions are kept to 6 digits: a zero there may be anything below this
+DEV = 'dev'  # test set that serves for nothing but the fit of bias and temperature
 TEMPERATURES = (0.05, 20)  # searched; a set predicted without error would ask for 0
+BIAS = 10.0  # the largest, in nats; a set without error would ask for more
 KINDS = {'': 'p_', '_scaled': 'q_'}
 WIDTH = 3 + BINS  # columns of `sums` for one kind
 
@@ -25,12 +27,12 @@ def bins_of(confidence, bins=BINS) -> np.ndarray:
     return np.searchsorted(edges, confidence)
 
 
-def sums(y, p, who, n_patients) -> np.ndarray:
+def sums(y, p, weight, who, n_patients) -> np.ndarray:
     """What every measure is made of, added up per patient: float (n_patients, WIDTH).
 
-    y int (n,), p float (n, K), who int (n,): number of the lesion's patient.  Columns: lesions; Brier score;
-    log loss; then in each bin right - confidence, so that drawing patients again is a product with their
-    weights.  Bins are those of the lesions given here.
+    y int (n,), p float (n, K), weight float (n,), who int (n,): number of the lesion's patient.  Columns:
+    weight; Brier score; log loss; then in each bin right - confidence, so that drawing patients again is a
+    product with their weights.  Bins are those of the lesions given here.
     """
     n, confidence = np.arange(len(y)), p.max(1)
     each = np.zeros((len(y), WIDTH))
@@ -39,7 +41,7 @@ def sums(y, p, who, n_patients) -> np.ndarray:
     each[:, 2] = -np.log(p[n, y].clip(ROUNDED))
     each[n, 3 + bins_of(confidence)] = (p.argmax(1) == y) - confidence
     total = np.zeros((n_patients, WIDTH))
-    np.add.at(total, who, each)
+    np.add.at(total, who, each * weight[:, None])
     return total
 
 
@@ -66,36 +68,49 @@ def from_sums(s, suffix=''):
     return {name + suffix: value for name, value in values.items()}
 
 
-def measures(y, p, suffix='') -> dict[str, float]:
-    """`from_sums` of all lesions together: {name: float}."""
-    return {name: float(v) for name, v in from_sums(sums(y, p, np.zeros(len(y), int), 1)[0], suffix).items()}
+def measures(y, p, weight=None, suffix='') -> dict[str, float]:
+    """`from_sums` of all lesions together: {name: float}; weight (n,), None for 1 each."""
+    weight = np.ones(len(y)) if weight is None else weight
+    total = sums(y, p, weight, np.zeros(len(y), int), 1)[0]
+    return {name: float(v) for name, v in from_sums(total, suffix).items()}
 
 
-def expected_ece(p) -> float:
+def expected_ece(p, weight=None) -> float:
     """The ECE that perfectly calibrated probabilities (n, K) are expected to show on n lesions by chance.
 
     Right or wrong then is a Bernoulli variable of known mean, its sum over a bin about normal, and the mean
     of |N(0, v)| is sqrt(2 v / pi).
     """
-    confidence = p.max(1)
-    variance = np.bincount(bins_of(confidence), confidence * (1 - confidence))
-    return float(np.sqrt(2 / np.pi * variance).sum() / len(p))
+    confidence, weight = p.max(1), np.ones(len(p)) if weight is None else weight
+    variance = np.bincount(bins_of(confidence), weight**2 * confidence * (1 - confidence))
+    return float(np.sqrt(2 / np.pi * variance).sum() / weight.sum())
 
 
-def at_temperature(p, temperature):
-    """Probabilities (n, K) with logits divided by `temperature`; above 1 softens, the prediction stays."""
-    return softmax(np.log(p.clip(ROUNDED)) / temperature, 1)
+def rescale(p, temperature, bias=0.0):
+    """Probabilities (n, K) with logits divided by `temperature`, plus `bias` (K,); above 1 softens."""
+    return softmax(np.log(p.clip(ROUNDED)) / temperature + bias, 1)
 
 
-def fit_temperature(y, p) -> float:
-    """The temperature of least log loss on y (n,), p (n, K), in TEMPERATURES: Guo 2017, arXiv 1706.04599."""
-    logits, n = np.log(p.clip(ROUNDED)), np.arange(len(y))
+def fit(y, p, weight=None) -> tuple[float, np.ndarray]:
+    """(temperature, bias (K,)) of least log loss on y (n,), p (n, K), weight (n,).
 
-    def loss(t):
-        return -log_softmax(logits / np.exp(t), 1)[n, y].mean()  # convex in 1 / temperature: one minimum
+    A temperature alone (Guo 2017, arXiv 1706.04599) cannot mend what training on another class mass shifts;
+    a bias for each class can (Alexandari 2020, arXiv 1901.06852).  Convex in 1 / temperature and bias, so
+    there is one minimum; the bias sums to 0.
+    """
+    logits, truth = np.log(p.clip(ROUNDED)), np.eye(p.shape[1])[y]
+    share = np.ones(len(y)) / len(y) if weight is None else weight / weight.sum()
 
-    limits = np.log(TEMPERATURES)
-    return float(np.exp(minimize_scalar(loss, limits, bounds=limits, method='bounded').x))
+    def loss(x):
+        z = logits * x[0] + x[1:]
+        error = (softmax(z, 1) - truth) * share[:, None]
+        slope = np.concatenate([[(error * logits).sum()], error.sum(0)])
+        return -(log_softmax(z, 1) * truth * share[:, None]).sum(), slope
+
+    limits = [(1 / TEMPERATURES[1], 1 / TEMPERATURES[0])] + [(-BIAS, BIAS)] * p.shape[1]
+    start = np.array([1.0] + [0.0] * p.shape[1])
+    found = minimize(loss, start, jac=True, method='L-BFGS-B', bounds=limits, options={'ftol': 1e-10}).x
+    return float(1 / found[0]), found[1:] - found[1:].mean()
 
 
 def halves(patients, seed=0) -> np.ndarray:
@@ -105,38 +120,58 @@ def halves(patients, seed=0) -> np.ndarray:
     return np.isin(patients, first)
 
 
-def cross_fit(y, p, patients):
-    """(scaled p (n, K), temperature (n,)): each half of the patients at the temperature of the other half.
+def cross_fit(y, p, weight, patients):
+    """(scaled p (n, K), temperature (n,), bias (n, K)): each half of the patients by the fit of the other.
 
-    So no lesion of a patient enters its own temperature.  A single patient keeps temperature 1.
+    So no lesion of a patient enters its own fit.  A single patient keeps temperature 1 and bias 0.
     """
     first = halves(patients)
-    temperature = np.ones(len(y))
+    temperature, bias = np.ones(len(y)), np.zeros(p.shape)
     if first.any() and not first.all():
         for half in (first, ~first):
-            temperature[half] = fit_temperature(y[~half], p[~half])
-    return at_temperature(p, temperature[:, None]), temperature
+            temperature[half], bias[half] = fit(y[~half], p[~half], weight[~half])
+    return rescale(p, temperature[:, None], bias), temperature, bias
 
 
 def scale(predictions: pd.DataFrame, names) -> pd.DataFrame:
-    """The predictions table with columns q_<class> and temperature, cross-fitted per run and test set.
+    """The predictions table with columns q_<class>, temperature and bias_<class>, without the rows of DEV.
 
+    Each run is fitted on its rows of DEV; where it has none, it is cross-fitted on each of its test sets.
     The index must be unique.
     """
     found = []
-    for _, part in predictions.groupby(['arm', 'seed', 'fold', 'test_set'], sort=False):
-        q, temperature = cross_fit(
-            part.label.to_numpy(), part[[f'p_{n}' for n in names]].to_numpy(), part.patient.to_numpy(str)
-        )
-        found.append(pd.DataFrame(q, part.index, [f'q_{n}' for n in names]).assign(temperature=temperature))
-    return predictions.join(pd.concat(found))
+    for _, run in predictions.groupby(['arm', 'seed', 'fold'], sort=False):
+        dev = run[run.test_set == DEV]
+        fitted = fit(*_arrays(dev, names)) if len(dev) else None
+        for _, part in run[run.test_set != DEV].groupby('test_set', sort=False):
+            y, p, weight = _arrays(part, names)
+            if fitted:
+                temperature, bias = np.full(len(y), fitted[0]), np.tile(fitted[1], (len(y), 1))
+                q = rescale(p, *fitted)
+            else:
+                q, temperature, bias = cross_fit(y, p, weight, part.patient.to_numpy(str))
+            columns = {f'q_{n}': q[:, k] for k, n in enumerate(names)}
+            columns |= {f'bias_{n}': bias[:, k] for k, n in enumerate(names)}
+            found.append(pd.DataFrame(columns, part.index).assign(temperature=temperature))
+    return predictions[predictions.test_set != DEV].join(pd.concat(found))
+
+
+def weights_of(part) -> np.ndarray:
+    """The column `weight` of rows of a predictions table, float (n,); 1 each where it has none."""
+    return part.weight.to_numpy() if 'weight' in part else np.ones(len(part))
+
+
+def _arrays(part, names):
+    """(y, p, weight) of rows of a predictions table."""
+    return part.label.to_numpy(), part[[f'p_{n}' for n in names]].to_numpy(), weights_of(part)
 
 
 def of_part(part, names):
-    """[(y, p, suffix)] of the rows of one run: probabilities as trained and, after `scale`, scaled."""
+    """[(y, p, weight, suffix)] of rows of one run: probabilities as trained and, after `scale`, scaled."""
     kinds = {suffix: [mark + n for n in names] for suffix, mark in KINDS.items()}
+    y, _, weight = _arrays(part, names)
     return [
-        (part.label.to_numpy(), part[columns].to_numpy(), suffix)
+        (y, part[columns].to_numpy(), weight, suffix)
         for suffix, columns in kinds.items()
         if set(columns) <= set(part)
     ]
@@ -148,36 +183,38 @@ def scores(part, names) -> dict[tuple, float]:
     With ece_expected (`expected_ece`), and temperature (geometric mean) where it was fitted.
     """
     found = {}
-    for y, p, suffix in of_part(part, names):
-        found |= measures(y, p, suffix) | {f'ece_expected{suffix}': expected_ece(p)}
+    for y, p, weight, suffix in of_part(part, names):
+        found |= measures(y, p, weight, suffix) | {f'ece_expected{suffix}': expected_ece(p, weight)}
     if 'temperature' in part:
         found['temperature'] = float(np.exp(np.log(part.temperature.unique()).mean()))
     return {(name, 'all'): value for name, value in found.items()}
 
 
-def reliability(y, p, runs=1, bins=BINS):
+def reliability(y, p, weight=None, runs=1, bins=BINS):
     """Points of a reliability diagram, one per bin of equal mass: confidence, accuracy, low, high, n.
 
-    y int (n,), p (n, K) may hold the same lesions `runs` times, once per classifier; Wilson's intervals then
-    count lesions, n / runs.
+    y int (n,), p (n, K), weight (n,) may hold the same lesions `runs` times, once per classifier; Wilson's
+    intervals then count lesions, n / runs.
     """
-    confidence = p.max(1)
+    confidence, weight = p.max(1), np.ones(len(y)) if weight is None else weight
     table = pd.DataFrame({'confidence': confidence, 'accuracy': p.argmax(1) == y})
-    binned = table.groupby(bins_of(confidence, bins))
-    points = binned.mean().assign(n=binned.size() / runs)
+    binned = table.mul(weight, axis=0).assign(weight=weight).groupby(bins_of(confidence, bins))
+    total = binned.sum()
+    points = total[['confidence', 'accuracy']].div(total.weight, axis=0).assign(n=binned.size() / runs)
     points['low'], points['high'] = wilson(points.accuracy, points.n)
     return points[['confidence', 'accuracy', 'low', 'high', 'n']].reset_index(drop=True)
 
 
 def diagrams(predictions, test_set, arms, names):
-    """{arm: {'as trained': (points, confidence (n,)), 'temperature scaled': ...}}, over all runs."""
-    labels = {'': 'as trained', '_scaled': 'temperature scaled'}
+    """{arm: {'as trained': (points, confidence (n,)), 'bias and temperature': ...}}, over all runs."""
+    labels = {'': 'as trained', '_scaled': 'bias and temperature'}
     found = {}
     for arm in arms:
         part = predictions[(predictions.arm == arm) & (predictions.test_set == test_set)]
+        runs = len(part) / part.id.nunique()
         found[arm] = {
-            labels[suffix]: (reliability(y, p, len(part) / part.id.nunique()), p.max(1))
-            for y, p, suffix in of_part(part, names)
+            labels[suffix]: (reliability(y, p, weight, runs), p.max(1))
+            for y, p, weight, suffix in of_part(part, names)
         }
     return found
 

@@ -7,16 +7,44 @@ import numpy as np
 import pandas as pd
 
 from genmix.audit.fidelity import BETTER
-from genmix.mixing.arms import Arm, arms_for
+from genmix.generators import PAPER
+from genmix.mixing.arms import DOSES, Arm, arms_for
 from genmix.results.bootstrap import Replicates
-from genmix.results.contrasts import by_generator, compared_generators, family
-from genmix.results.intervals import verdict
+from genmix.results.intervals import holm, verdict
 
 REAL = (
     'reference',
     'reference_low',
     'reference_high',
 )  # columns of the card: the same metric of real lesions
+
+
+def family(replicates: Replicates, pairs, metric) -> pd.DataFrame:
+    """A family of contrasts a - b, one row per pair: mean, low, high, p (Holm-adjusted over the family),
+    n (paired classifier runs), verdict.
+
+    pairs   (a, b) of names of arms, or of lists of names whose means are compared
+    """
+    table = pd.DataFrame([replicates.contrast(a, b, metric) for a, b in pairs])
+    if not len(table):
+        return table
+    table = table.assign(p=holm(table.p), n=replicates.n_seeds)
+    return table.assign(verdict=[verdict(r.low, r.high, r.p) for r in table.itertuples()])
+
+
+def by_generator(arms: dict[str, Arm], replicates: Replicates) -> dict[tuple, str]:
+    """{(kind, generator): name} of the trained arms that have a generator, in the order of the replicates.
+
+    Of several arms of a kind those of the smaller dose: it is equal in all of them.
+    """
+    trained = [arms[name] for name in replicates.point if name in arms]
+    low = [arm for arm in trained if arm.dose == DOSES[0] and arm.balance == 'natural' and not arm.stored]
+    return {(arm.kind, arm.generator): arm.name for arm in low}
+
+
+def compared_generators(found: dict[tuple, str]) -> list[str]:
+    """Generators of the paper that have an unmixed and a GenMix arm."""
+    return [g for kind, g in found if kind == 'genmix' and ('synthetic', g) in found and g in PAPER]
 
 
 @dataclass(frozen=True)
@@ -55,7 +83,7 @@ class Sources:
     @property
     def learned(self) -> list[str]:
         """Generators of the paper that this run compares."""
-        return compared_generators(self.by_generator)[0]
+        return compared_generators(self.by_generator)
 
     def arm(self, kind: str, generator: str) -> str:
         """Name of a trained arm, '' where there is none."""
@@ -73,7 +101,7 @@ class Sources:
         trained = self.replicates.point
         sides = [[[x] if isinstance(x, str) else x for x in pair] for pair in pairs]
         known = [p for p, both in zip(pairs, sides) if all(s and set(s) <= set(trained) for s in both)]
-        table = family(self.replicates, known, '', metric)
+        table = family(self.replicates, known, metric)
         return [
             {
                 'part': f'{self._name(a)} − {self._name(b)}',

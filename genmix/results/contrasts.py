@@ -1,117 +1,170 @@
-"""Families of paired contrasts between arms: the declared one, and the exploratory ones."""
+"""Contrasts between arms: those that PROTOCOL.md declares, in gate order, and the exploratory ones.
+
+A contrast is a weighted sum over arms, found by their fields, never by their names.  So one definition serves
+one run (crossed interval) and many cohorts (Student's t, `results.cohorts`).
+"""
+
+from dataclasses import dataclass
 
 import pandas as pd
 
 from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, KINDS, Arm
-from genmix.results.bootstrap import Replicates
-from genmix.results.intervals import holm, verdict
-from genmix.results.metrics import PRIMARY
+from genmix.results.bootstrap import difference
+from genmix.run.log import log
 
-COLUMNS = [
-    'a', 'b', 'metric', 'mean', 'low', 'high', 'p', 'minimum_detectable_effect', 'n', 'verdict', 'test_set',
-]  # fmt: skip
 CEILING = 'oracle'  # the generator that draws from the true distribution
-WITHOUT_GENERATOR = ('classical', 'oversample', 'mixup', 'oversample-mixup')
+PRACTICAL, MIXING, SYNTHESIS, EACH, BALANCE = range(1, 6)  # the gates of the protocol
 
 
-def family(replicates: Replicates, pairs, test_set: str, metric=PRIMARY) -> pd.DataFrame:
-    """A family of contrasts a - b, one row per pair: the COLUMNS of results/contrasts.csv.
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """The sum over arms of weight times outcome; positive: `a` is higher than `b`.
 
-    pairs   (a, b) of names of arms, or of lists of names whose means are compared
-
-    p is Holm-adjusted over the family; n is the number of paired classifier runs.  minimum_detectable_effect
-    is the smallest true difference that this design would find four times in five, before the correction for
-    the family.
+    name      what it asks
+    gate      its place in the protocol, 1 to 5; 0 for exploratory ones
+    a, b      what is compared, in names of arms
+    weights   {arm: weight}, which sum to 0
     """
 
-    def label(arms):
-        return arms if isinstance(arms, str) else f'mean of {" ".join(arms)}'
-
-    rows = [
-        {'a': label(a), 'b': label(b), 'metric': metric, **replicates.contrast(a, b, metric)}
-        for a, b in pairs
-    ]
-    if not rows:
-        return pd.DataFrame(columns=COLUMNS)
-    table = pd.DataFrame(rows)
-    table['p'] = holm(table.p)
-    table['n'] = replicates.n_seeds
-    table['verdict'] = [verdict(r.low, r.high, r.p) for r in table.itertuples()]
-    return table.assign(test_set=test_set)
+    name: str
+    gate: int
+    a: str
+    b: str
+    weights: dict[str, float]
 
 
-def by_generator(arms: dict[str, Arm], replicates: Replicates) -> dict[tuple, str]:
-    """{(kind, generator): name} of the trained arms that have a generator, in the order of the replicates.
+def contrast(name: str, gate: int, a: str | list, b: str | list) -> Contrast:
+    """a - b, of names of arms or of means over lists of them."""
+    return Contrast(name=name, gate=gate, a=_side(a), b=_side(b), weights=difference(a, b))
 
-    Of several arms of a kind those of the smaller dose: it is equal in all of them.
+
+def _side(arms):
+    arms = [arms] if isinstance(arms, str) else list(dict.fromkeys(arms))
+    return arms[0] if len(arms) == 1 else f'mean of {" ".join(arms)}'
+
+
+class Finder:
+    """Names of arms by their fields, '' where there is no such arm."""
+
+    def __init__(self, arms: dict[str, Arm]):
+        self.arms = [arm for arm in arms.values() if arm.classical]
+        self.generators = list(dict.fromkeys(arm.generator for arm in self.arms if arm.generator))
+
+    def __call__(self, kind, generator='', dose=0.0, balance='natural', stored=False) -> str:
+        wanted = kind, generator, dose, balance, stored
+        for arm in self.arms:
+            if (arm.kind, arm.generator, arm.dose, arm.balance, arm.stored) == wanted:
+                return arm.name
+        return ''
+
+    def pairs(self, generator, kind='genmix') -> list[tuple[str, str]]:
+        """[(mixed, unmixed)] of a generator at each dose that has both: equal synthetic and label mass."""
+        both = [(self(kind, generator, q), self('synthetic', generator, q)) for q in DOSES]
+        return [pair for pair in both if all(pair)]
+
+    def all_of(self, kind, generators, dose=DOSES[0], balance='natural') -> list[str]:
+        """Arms of the generators that have one."""
+        return [name for g in generators if (name := self(kind, g, dose, balance))]
+
+
+def declared(arms: dict[str, Arm], tuning: pd.DataFrame | None = None) -> list[Contrast]:
+    """The contrasts of PROTOCOL.md that these arms allow, in gate order.
+
+    tuning   measured/tuning.csv (`tuned`); without it the first is left out, with a line
+
+    Generators are the four of `generators.PAPER`, as far as they are trained; those of plugins are
+    exploratory.
     """
-    trained = [arms[name] for name in replicates.point if name in arms]
-    low = [arm for arm in trained if arm.dose == DOSES[0] and arm.balance == 'natural' and not arm.stored]
-    return {(arm.kind, arm.generator): arm.name for arm in low}
+    find = Finder(arms)
+    paper = [g for g in PAPER if g in find.generators]
+    pairs = {g: own for g in paper if (own := find.pairs(g))}
+    found = practical(find, paper, tuning)
+    if pairs:
+        found.append(_mean_of('mixing at matched dose and mass', MIXING, sum(pairs.values(), [])))
+    low, mixup = find.all_of('genmix', paper), find('mixup')
+    if low and mixup:
+        found.append(contrast('synthesis given mixing', SYNTHESIS, low, mixup))
+    if len(pairs) > 1:
+        found += [_mean_of(f'mixing, {g}', EACH, own) for g, own in pairs.items()]
+    return found + interaction(find, paper)
 
 
-def compared_generators(found: dict[tuple, str]) -> tuple[list[str], list[str]]:
-    """(those of the paper, those of plugins): generators that have an unmixed and a GenMix arm."""
-    both = [g for kind, g in found if kind == 'genmix' and ('synthetic', g) in found and g != CEILING]
-    return [g for g in both if g in PAPER], [g for g in both if g not in PAPER]
+def _mean_of(name, gate, pairs):
+    return contrast(name, gate, *map(list, zip(*pairs)))
 
 
-def primary(replicates: Replicates, arms: dict[str, Arm], test_set: str) -> pd.DataFrame:
-    """The declared contrast, GenMix(g) - g: its mean over the generators g, then each g (Holm over these).
+def practical(find: Finder, generators, tuning: pd.DataFrame | None) -> list[Contrast]:
+    """Tuned GenMix - the best of the tuned generator alone and the tuned arm without a generator.
 
-    g are the four of `generators.PAPER`, as far as they are trained; those of plugins are exploratory.
+    Which of both is best was decided by the dev cohorts of the tuning, not by the cohorts that are tested:
+    the largest of several noisy values would be too high.
     """
-    found = by_generator(arms, replicates)
-    generators, _ = compared_generators(found)
-    genmix, unmixed = ([found[kind, g] for g in generators] for kind in ('genmix', 'synthetic'))
-    each = family(replicates, zip(genmix, unmixed), test_set)
-    if len(generators) < 2:
-        return each
-    return pd.concat([family(replicates, [(genmix, unmixed)], test_set), each], ignore_index=True)
+    if tuning is None:
+        log.info('The practical contrast is left out: there is no measured/tuning.csv yet')
+        return []
+    kinds = [kind for kind in ('synthetic', 'real', 'mixup') if (tuning.method == kind).any()]
+    best = max(kinds, key=lambda kind: tuned(tuning, kind).balanced_accuracy)
+    sides = []
+    for kind in ('genmix', best):
+        chosen, owners = tuned(tuning, kind), [''] if kind in ('real', 'mixup') else generators
+        sides.append(find.all_of(kind, owners, chosen.dose, chosen.balance))
+    if not all(sides) or len(sides[0]) < len(generators) or len(sides[1]) not in (1, len(generators)):
+        log.info('The practical contrast is left out: not every tuned arm of measured/tuning.csv is trained')
+        return []
+    return [contrast('practical: tuned GenMix against the best other', PRACTICAL, *sides)]
 
 
-def exploratory(replicates: Replicates, arms: dict[str, Arm], test_set: str) -> pd.DataFrame:
-    """Contrasts that were not declared: those of the study, then those of plugins, a family of their own."""
-    found = by_generator(arms, replicates)
-    paper, plugins = compared_generators(found)
-    oracle, oracle_genmix = found.get(('synthetic', CEILING)), found.get(('genmix', CEILING))
-    study = _against_others(found, paper) + [('mixup', 'classical'), ('oversample', 'classical')]
-    study += [(oracle, 'oversample'), (oracle_genmix, oracle), (oracle_genmix, 'oversample')]
-    added = [(found['genmix', g], found['synthetic', g]) for g in plugins] + _against_others(found, plugins)
-    added += [
-        (arm, found.get((other, g)))
-        for (kind, g), arm in found.items()
-        if kind not in KINDS
-        for other in ('synthetic', 'mixup-union', 'genmix')
-    ]
-    pairs = [[p for p in own if set(p) <= set(replicates.point)] for own in (study, added)]
-    tables = [family(replicates, own, test_set) for own in pairs]
-    return pd.concat([t for t in tables if len(t)] or tables[:1])
+def tuned(table: pd.DataFrame, method: str) -> pd.Series:
+    """The setting of a method with the highest mean balanced accuracy on the dev cohorts.
+
+    table    measured/tuning.csv: method (kind of an arm, `mixing.arms.KINDS`), dose, balance, steps,
+             balanced_accuracy (mean over cohorts, and over generators where the method has one)
+    method   one of its methods; of equal settings the first of the table counts
+    """
+    own = table[table.method == method]
+    return own.loc[own.balanced_accuracy.idxmax()]
 
 
-def _against_others(found, generators):
-    """Pairs: each generator, unmixed and with GenMix, against arms without one; GenMix against mixup."""
-    pairs = [(found['synthetic', g], other) for g in generators for other in WITHOUT_GENERATOR[:2]]
-    return pairs + [
-        (found['genmix', g], other)
-        for g in generators
-        for other in (*WITHOUT_GENERATOR, found.get(('mixup-union', g)))
-    ]
+def interaction(find: Finder, generators) -> list[Contrast]:
+    """What GenMix adds to natural classes - what it adds to balanced ones: positive, it mends imbalance.
 
-
-def format_p(p: float) -> str:
-    """'p = 0.021', or 'p < 0.001'."""
-    return f'p = {p:.3f}' if p >= 0.0005 else 'p < 0.001'
-
-
-def summarise_contrasts(table: pd.DataFrame, test_set: str) -> list[str]:
-    """One sentence per contrast of a test set: higher, lower, or undecided."""
-    verbs = {'undecided': 'is not distinguishable from'}
-    verbs |= {word: f'is {word} than' for word in ('higher', 'lower')}
+    (GenMix@1/8 - classical) with natural real classes - (GenMix@1/8 - oversample) with balanced ones.
+    """
+    both = [[find('genmix', g, DOSES[0], balance) for balance in ('natural', 'balanced')] for g in generators]
+    both, plain = (
+        [pair for pair in both if all(pair)],
+        [find('real', balance=b) for b in ('natural', 'balanced')],
+    )
+    if not both or not all(plain):
+        return []
+    natural, balanced = map(list, zip(*both))
+    first, second = difference(natural, plain[0]), difference(balanced, plain[1])
+    weights = {name: first.get(name, 0) - second.get(name, 0) for name in first | second}
+    sides = (f'{_side(x)} - {base}' for x, base in zip((natural, balanced), plain))
     return [
-        f'{r.a} {verbs[r.verdict]} {r.b}: '
-        f'{100 * r.mean:+.1f} points [{100 * r.low:+.1f}, {100 * r.high:+.1f}], '
-        f'Holm {format_p(r.p)}, {r.n} runs each, {test_set}'
-        for r in table[table.test_set == test_set].itertuples()
+        Contrast(**dict(zip('ab', sides)), name='interaction with balance', gate=BALANCE, weights=weights)
     ]
+
+
+def exploratory(arms: dict[str, Arm]) -> list[Contrast]:
+    """Pairs of arms that are not declared: what dose, balance, mixing and plugins do, one by one."""
+    find = Finder(arms)
+    plain, balanced, mixup = find('real'), find('real', balance='balanced'), find('mixup')
+    pairs = [(balanced, plain), (mixup, plain), (find('mixup', balance='balanced'), balanced)]
+    for g in find.generators:
+        low, high = (find('synthetic', g, q) for q in DOSES)
+        genmix = find('genmix', g, DOSES[0])
+        pairs += [(low, plain), (high, low)] + ([] if g in PAPER else find.pairs(g))
+        pairs += [(genmix, other) for other in (plain, balanced, mixup, find('mixup-union', g, DOSES[0]))]
+        others = find('genmix', g, DOSES[0], 'balanced'), find('genmix', g, DOSES[0], stored=True)
+        pairs += [(other, genmix) for other in others]
+        pairs += _of_rules(find, g)
+    return [contrast('exploratory', 0, a, b) for a, b in dict.fromkeys(pairs) if a and b]
+
+
+def _of_rules(find, generator):
+    """Pairs of the mixing rules of plugins with the generator alone and with GenMix, at each dose."""
+    rules = dict.fromkeys(arm.kind for arm in find.arms if arm.kind not in KINDS)
+    each = [(find(rule, generator, q), q) for rule in rules for q in DOSES]
+    return [(name, find(kind, generator, q)) for name, q in each for kind in ('synthetic', 'genmix')]

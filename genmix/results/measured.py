@@ -11,6 +11,7 @@ import pandas as pd
 from genmix import StudyError
 from genmix.data.cohort import read_rows
 from genmix.results import claims
+from genmix.results.cohorts import Cohorts
 from genmix.run.study import home
 
 # Tables of results/ that measured/study/ holds.
@@ -58,6 +59,17 @@ def long_run(dataset='phantom'):
     if dataset != 'phantom' or not (folder / 'metrics.csv').exists():
         return None
     return {name: read_rows(as_committed(folder / f'{name}.csv')) for name in KEPT}
+
+
+def cohorts(dataset='phantom') -> Cohorts:
+    """The finished cohorts of the long run; none for data other than phantoms."""
+    return Cohorts.read(measured() / 'study') if dataset == 'phantom' else Cohorts([])
+
+
+def tuning():
+    """measured/tuning.csv, what each method was tuned to (`contrasts.tuned`); None where it is missing."""
+    path = measured() / 'tuning.csv'
+    return read_rows(path) if path.exists() else None
 
 
 def sweep_results():

@@ -7,14 +7,15 @@ import pandas as pd
 from genmix.data.cohort import Cohort
 from genmix.data.names import in_latex, in_markdown
 from genmix.mixing.arms import KINDS, Arm
-from genmix.results.bootstrap import Replicates
-from genmix.results.metrics import DESIGN, PRIMARY, design
+from genmix.results.bootstrap import FEW_RUNS, Replicates
+from genmix.results.metrics import DESIGN, PRIMARY, design, full_key
 
 MAIN = {
-    PRIMARY: 'balanced accuracy',
-    'macro_f1': 'macro F1',
-    'macro_auc': 'macro AUC',
-    'accuracy': 'accuracy',
+    full_key(PRIMARY): 'balanced accuracy',
+    full_key('macro_auc'): 'macro AUC',
+    full_key(PRIMARY, 'argmax'): 'balanced accuracy (argmax)',
+    full_key('macro_f1', 'argmax'): 'macro F1 (argmax)',
+    full_key('accuracy', 'argmax'): 'accuracy (argmax)',
 }
 CALIBRATION = {
     'ece': 'ECE',
@@ -28,15 +29,20 @@ PLAIN = ('brier', 'nll', 'brier_scaled', 'nll_scaled')  # not per cent
 
 
 def results_table(replicates: Replicates, names) -> pd.DataFrame:
-    """One row per arm, one column per metric: text 'mean [low, high]' in per cent, Brier and NLL plain."""
+    """One row per arm, one column per metric: text 'mean [low, high]' in per cent, Brier and NLL plain.
+
+    By the prior rule where nothing else is said.
+    """
     columns = MAIN | {
-        (metric, k): f'{metric} {n}' for metric in ('sensitivity', 'specificity') for k, n in enumerate(names)
+        full_key((metric, k)): f'{metric} {n}'
+        for metric in ('sensitivity', 'specificity')
+        for k, n in enumerate(names)
     }
     everywhere = set.intersection(*(set(values) for values in replicates.point.values()))
-    columns |= {m: title for m, title in CALIBRATION.items() if m in everywhere}
+    columns |= {full_key(m): title for m, title in CALIBRATION.items() if full_key(m) in everywhere}
     cells = {
-        title: [_cell(m, replicates.interval(arm, m)) for arm in replicates.point]
-        for m, title in columns.items()
+        title: [_cell(metric, replicates.interval(arm, (metric, label), rule)) for arm in replicates.point]
+        for (metric, label, rule), title in columns.items()
     }
     return pd.DataFrame(cells, index=pd.Index(replicates.point, name='arm'))
 
@@ -75,21 +81,17 @@ def arms_from(table: pd.DataFrame) -> dict[str, Arm]:
 def summary(replicates: dict[str, Replicates], arms: dict[str, Arm]) -> pd.DataFrame:
     """results/arms.csv, the table in numbers; replicates {test set: Replicates}.
 
-    Columns arm, kind, generator, dose, balance, test_set, label (a class number or `all`), metric, mean, low,
-    high; arms `in_order`.
+    Columns arm, kind, generator, dose, balance, test_set, rule, label (a class number or `all`), metric,
+    mean, low, high; arms `in_order`.
     """
     rows = [
-        (arm, *design(arms[arm]), test_set, *_label_and_metric(m), *r.interval(arm, m))
+        (arm, *design(arms[arm]), test_set, rule, label, metric, *r.interval(arm, (metric, label), rule))
         for test_set, r in replicates.items()
         for arm in in_order(r.point, arms)
-        for m in r.point[arm]
+        for metric, label, rule in r.point[arm]
     ]
-    columns = ['arm', *DESIGN, 'test_set', 'label', 'metric', 'mean', 'low', 'high']
+    columns = ['arm', *DESIGN, 'test_set', 'rule', 'label', 'metric', 'mean', 'low', 'high']
     return pd.DataFrame(rows, columns=columns)
-
-
-def _label_and_metric(m):
-    return (m[1], m[0]) if isinstance(m, tuple) else ('all', m)
 
 
 def caption(replicates: dict[str, Replicates], source: str, train: Cohort) -> str:
@@ -99,16 +101,18 @@ def caption(replicates: dict[str, Replicates], source: str, train: Cohort) -> st
     """
     one, owners = next(iter(replicates.values())), 'clusters' if 'patients unknown' in source else 'patients'
     sets = ', '.join(f'{name} of {r.n_patients} {owners}' for name, r in replicates.items())
-    scope = 'conditional on one split and one training of each generator'
+    scope = 'one cohort: conditional on one split and one training of each generator'
     if one.n_folds > 1:
         scope = f'over {one.n_folds} folds with generators trained in each'
     if one.corrected:
-        ratio = f'n_test / n_train = {one.ratio:.2f}'
+        ratio = f'n_test / n_rest = {one.ratio:.2f}'
         scope += f'; contrasts by the corrected resampled t of Nadeau and Bengio ({ratio})'
+    pooled = ', the variance between runs pooled over arms' if 1 < one.n_seeds <= FEW_RUNS else ''
     return (
-        f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs '
-        f'with 95 % bootstrap intervals over runs and {owners} ({sets}); {scope}; '
-        f'trained on {len(train)} images of {len(set(train.patients))} {owners}. Data: {source}.'
+        f'Per cent (Brier and NLL plain), mean over {one.n_seeds} classifier runs with 95 % intervals over '
+        f'runs and {owners} ({sets}) as crossed factors{pooled}; {scope}; classes by argmax p / class mass '
+        f'of the training batches where argmax is not named; trained on {len(train)} images of '
+        f'{len(set(train.patients))} {owners}. Data: {source}.'
     )
 
 

@@ -114,7 +114,8 @@ class Notebook:
     def committed(self):
         """Tables of measured/ that are shown beside the run's own, for a notebook that reads them."""
         read = [folder for reader, folder in READERS.items() if ROOT / 'genmix' / reader in self.modules]
-        return sorted({path for folder in read for path in (ROOT / folder).rglob('*.csv')})
+        tables = (path for folder in read for path in (ROOT / folder).rglob('*.*'))
+        return sorted({path for path in tables if path.suffix in ('.csv', '.npz')})
 
     @property
     def modules(self):

@@ -19,12 +19,42 @@ LOG = pd.DataFrame(
 )
 GAN_LOG = LOG.assign(r_t=[0.2, 0.4], p=[0.0, 0.1], real_score=[1.0, 2], fake_score=[0.0, -1])
 CONTRASTS = pd.DataFrame(
-    [['a', 'b', 'balanced_accuracy', 0.1, 0.05, 0.15, 0.01, 5, 'higher', 'holdout']],
-    columns=['a', 'b', 'metric', 'mean', 'low', 'high', 'p', 'n', 'verdict', 'test_set'],
+    [
+        (name, gate, 'a', 'b', metric, rule, mean, mean - 0.05, mean + 0.05, 5, cohorts, verdict)
+        for name, gate, mean, cohorts, verdict in (
+            ('mixing', 2, 0.1, 5, 'higher'),
+            ('exploratory', 0, -0.01, 5, ''),
+        )
+        for metric, rule in (
+            ('balanced_accuracy', 'prior'),
+            ('balanced_accuracy', 'argmax'),
+            ('macro_auc', ''),
+        )
+    ],
+    columns=[
+        'contrast',
+        'gate',
+        'a',
+        'b',
+        'metric',
+        'rule',
+        'mean',
+        'low',
+        'high',
+        'n',
+        'cohorts',
+        'verdict',
+    ],
 )
+AMONG = {'mixing': ([0.01, 0.03, -0.01], (-0.05, 0.07)), 'synthesis given mixing': ([0.0, 0.01], (-0.1, 0.1))}
 METRICS = pd.DataFrame(
-    [[a, '', '', s, 0, 'holdout', 'all', 'balanced_accuracy', 0.5 + s / 10] for a in 'xy' for s in (0, 1)],
-    columns=['arm', 'generator', 'mix', 'seed', 'fold', 'test_set', 'label', 'metric', 'value'],
+    [
+        (a, s, 'holdout', rule, 'all', 'balanced_accuracy', 0.5 + s / 10)
+        for a in 'xy'
+        for s in (0, 1)
+        for rule in ('prior', 'argmax')
+    ],
+    columns=['arm', 'seed', 'test_set', 'rule', 'label', 'metric', 'value'],
 )
 REGIME = pd.DataFrame(
     {'arm': 'a', 'steps': [1, 1, 2, 2], 'seed': [0, 1] * 2, 'balanced_accuracy': [0.5, 0.6, 0.7, 0.8]}
@@ -73,10 +103,6 @@ ERRORS = pd.DataFrame(
         'type_s_error': [0.3, 0.2],
         'worst_gap': [8.0, 5.0],
     }
-)
-ARMS = pd.DataFrame(
-    [(a, 'holdout', 'all', 'balanced_accuracy', 0.7, 0.6, 0.8) for a in 'xy'],
-    columns=['arm', 'test_set', 'label', 'metric', 'mean', 'low', 'high'],
 )
 MASS = {
     'classical': {'synthetic': 0.0, 'labels': [0.5, 0.1, 0.4]},
@@ -183,7 +209,6 @@ def examples():
 # One line per figure function: its name, then what is special about the line if it has several.
 DRAW = {
     'claim_strip': lambda: plots.claim_strip(PARTS),
-    'two_runs': lambda: plots.two_runs(ARMS, ARMS, ['x', 'y', 'absent'], 'holdout'),
     'mixing_effects': lambda: plots.mixing_effects(GAINS),
     'selection_error': lambda: plots.selection_error(ERRORS, 98),
     'selection_error of an unknown size': lambda: plots.selection_error(ERRORS),
@@ -227,7 +252,8 @@ DRAW = {
     ),
     'batch_mass': lambda: plots.batch_mass(MASS, arms_for('g'), C.class_names),
     'arm_points': lambda: plots.arm_points(METRICS, ['y', 'x']),
-    'forest': lambda: plots.forest(CONTRASTS),
+    'forest': lambda: plots.forest(CONTRASTS, 'population'),
+    'among_cohorts': lambda: plots.among_cohorts(AMONG, {'mixing': 0.02}),
     'tsne_panels': lambda: plots.tsne_panels({'a': POINTS}, C.class_names),
     'tsne_sources': lambda: plots.tsne_sources(POINTS, C.class_names),
     'nearest_lesions': lambda: plots.nearest_lesions(

@@ -70,7 +70,8 @@ def test_an_animation_has_a_frame_per_snapshot_and_rests_on_the_last(tmp_path):
 def test_alt_text_by_hand():
     assert join_words('abc') == 'a, b and c' and join_words('a') == 'a' and join_words([]) == 'nothing'
     assert 'all: 6 small, 4 middle and 5 large' in DRAW['class_counts']().alt
-    assert 'a minus b +10.0 [+5.0, +15.0] (higher)' in DRAW['forest']().alt
+    assert 'mixing +10.0 [+5.0, +15.0] (higher) and a − b -1.0' in DRAW['forest']().alt
+    assert 'mixing +1.0, new cohorts from -5.0 to +7.0, this run +2.0' in DRAW['among_cohorts']().alt
     assert 'a 100% and b 33%' in DRAW['confusion']().alt
     assert 'holdout from 55.0 %' in DRAW['arm_points']().alt and 'n = 2 per arm' in DRAW['arm_points']().alt
     assert 'No image of small (none), middle (none) and large (none)' in DRAW['examples']().alt

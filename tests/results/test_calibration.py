@@ -9,15 +9,7 @@ from test_metrics import plain, predictions
 from genmix import plots
 from genmix.results import calibration
 from genmix.results.bootstrap import bootstrap
-from genmix.results.calibration import (
-    at_temperature,
-    cross_fit,
-    expected_ece,
-    fit_temperature,
-    halves,
-    measures,
-    reliability,
-)
+from genmix.results.calibration import cross_fit, expected_ece, fit, halves, measures, reliability, rescale
 from genmix.results.metrics import metrics_table
 
 
@@ -32,7 +24,7 @@ def honest(n, sharpness=1.0, seed=0):
     rng = np.random.default_rng(seed)
     p = rng.dirichlet([0.6, 0.6, 0.6], n).clip(1e-4)
     p /= p.sum(1, keepdims=True)
-    return (rng.random(n)[:, None] > p.cumsum(1)[:, :2]).sum(1), at_temperature(p, 1 / sharpness)
+    return (rng.random(n)[:, None] > p.cumsum(1)[:, :2]).sum(1), rescale(p, 1 / sharpness)
 
 
 def test_ece_by_hand():
@@ -89,61 +81,102 @@ def test_a_draw_without_lesions_says_nothing_and_in_silence():
     assert all(np.isnan(v[0]) and np.isfinite(v[1]) for v in found.values())
 
 
-def test_temperature_recovers_a_known_scaling():
+def test_the_fit_recovers_a_known_temperature_and_a_known_prior_shift():
     for sharpness in (0.5, 1, 2.5):
         y, p = honest(8000, sharpness)
-        assert fit_temperature(y, p) == pytest.approx(sharpness, rel=0.06)
-    assert fit_temperature(np.array([0, 1]), sure([0.9, 0.9])) > 1  # wrong in half
-    assert fit_temperature(np.array([0, 0]), sure([0.7, 0.7])) == pytest.approx(
-        calibration.TEMPERATURES[0], rel=0.01
-    )  # no error: at its limit
+        temperature, bias = fit(y, p)
+        assert temperature == pytest.approx(sharpness, rel=0.06) and np.abs(bias).max() < 0.12
+    y, p = honest(20_000)
+    shift = np.log([4, 1, 0.5])
+    temperature, bias = fit(y, rescale(p, 1, shift))  # trained on another class mass
+    assert temperature == pytest.approx(1, rel=0.05) and bias == pytest.approx(shift.mean() - shift, abs=0.1)
+    assert bias.sum() == pytest.approx(0)
+
+
+def test_the_fit_is_the_best_there_is():
+    """No other temperature or bias nearby has a smaller log loss, with weights too."""
+    y, p = honest(500, 2.0)
+    weight = np.array([1.5, 0.3, 1.0])[y]
+    temperature, bias = fit(y, p, weight)
+    best = measures(y, rescale(p, temperature, bias), weight)['nll']
+    for t, b in ((1.05, 0), (0.95, 0), (1, [0.05, 0, 0]), (1, [0, 0, -0.05])):
+        assert measures(y, rescale(p, temperature * t, bias + np.array(b)), weight)['nll'] > best
+
+
+def test_a_set_without_error_stays_within_limits():
+    y, p = np.zeros(2, int), sure([0.7, 0.7])
+    temperature, bias = fit(y, p)
+    assert calibration.TEMPERATURES[0] <= temperature and np.abs(bias).max() <= 2 * calibration.BIAS
+    assert measures(y, rescale(p, temperature, bias))['nll'] < 0.01
+
+
+def test_weights_count_as_repeated_lesions():
+    y, p = honest(200)
+    times = np.random.default_rng(1).integers(1, 4, 200)
+    again = np.repeat(np.arange(200), times)
+    one, other = measures(y, p, times.astype(float)), measures(y[again], p[again])
+    assert [one[m] for m in ('brier', 'nll', 'overconfidence')] == pytest.approx(
+        [other[m] for m in ('brier', 'nll', 'overconfidence')]
+    )
+    for a, b in zip(fit(y, p, times), fit(y[again], p[again])):
+        assert a == pytest.approx(b, abs=1e-3)
 
 
 def test_temperature_keeps_the_guess_and_one_changes_nothing():
     y, p = honest(500)
-    assert (
-        np.allclose(at_temperature(p, 1), p, atol=1e-5)
-        and (at_temperature(p, 3).argmax(1) == p.argmax(1)).all()
-    )
-    assert at_temperature(np.array([[1.0, 0, 0]]), 2)[0, 1] > 0 and at_temperature(p, 3).max() < p.max()
+    assert np.allclose(rescale(p, 1), p, atol=1e-5) and (rescale(p, 3).argmax(1) == p.argmax(1)).all()
+    assert rescale(np.array([[1.0, 0, 0]]), 2)[0, 1] > 0 and rescale(p, 3).max() < p.max()
 
 
 def test_cross_fitting_never_uses_the_own_half():
-    y, p = honest(400, 2.0)
+    (y, p), one = honest(400, 2.0), np.ones(400)
     who = np.array([f'P{i // 4}' for i in range(400)])
     first = halves(who)
-    q, temperature = cross_fit(y, p, who)
+    q, temperature, bias = cross_fit(y, p, one, who)
     assert 180 < first.sum() < 220 and not set(who[first]) & set(who[~first])
     changed = np.where(first, (y + 1) % 3, y)  # other answers in one half
-    r, other = cross_fit(changed, p, who)
-    assert (
-        (r[first] == q[first]).all()
-        and (other[first] == temperature[first]).all()
-        and (other[~first] != temperature[~first]).all()
-    )
+    r, other, _ = cross_fit(changed, p, one, who)
+    assert (r[first] == q[first]).all() and (other[first] == temperature[first]).all()
+    assert (other[~first] != temperature[~first]).all() and bias.shape == p.shape
     order = np.random.default_rng(0).permutation(400)
     assert (halves(who[order]) == first[order]).all()
     assert measures(y, q)['nll'] < measures(y, p)['nll'] and measures(y, q)['ece'] < measures(y, p)['ece']
-    assert (cross_fit(y[:4], p[:4], who[:4])[1] == 1).all()  # one patient: no other half
+    assert (cross_fit(y[:4], p[:4], one[:4], who[:4])[1] == 1).all()  # one patient: no other half
 
 
 def test_scaled_rows_stand_beside_the_others():
     table = predictions({'x': 0.7, 'y': 0.6}, runs=2)
     scaled = calibration.scale(table, list('abc'))
     assert scaled[table.columns].equals(table) and np.allclose(scaled[['q_a', 'q_b', 'q_c']].sum(1), 1)
-    long = (
-        metrics_table(scaled, plain('x', 'y'))
-        .query('arm == "x" and seed == 1')
-        .set_index(['metric', 'label'])
-        .value
-    )
+    long = metrics_table(scaled, plain('x', 'y')).query('arm == "x" and seed == 1')
+    long = long.query('rule == ""').set_index(['metric', 'label']).value
     part = scaled.query('arm == "x" and seed == 1')
-    for m, v in measures(part.label.to_numpy(), part[['q_a', 'q_b', 'q_c']].to_numpy(), '_scaled').items():
+    y, q = part.label.to_numpy(), part[['q_a', 'q_b', 'q_c']].to_numpy()
+    for m, v in measures(y, q, suffix='_scaled').items():
         assert long[m, 'all'] == pytest.approx(v)
     assert part.temperature.min() < long['temperature', 'all'] < part.temperature.max()
-    assert 'ece_scaled' not in set(metrics_table(table, plain('x', 'y')).metric) and 'ece' in set(
-        metrics_table(table, plain('x', 'y')).metric
-    )
+    bare = set(metrics_table(table, plain('x', 'y')).metric)
+    assert 'ece_scaled' not in bare and 'ece' in bare
+
+
+def test_dev_serves_for_the_fit_and_for_nothing_else():
+    """Each run is scaled by its own rows of dev, by their weight; these rows are gone then."""
+    both = [
+        predictions({'x': 0.7, 'y': 0.4}, runs=2, seed=s).assign(test_set=t)
+        for s, t in enumerate(('holdout', 'dev'))
+    ]
+    table = pd.concat(both, ignore_index=True)
+    table['weight'] = np.where(table.test_set == 'dev', np.array([1.5, 0.5, 1])[table.label], 1)
+    scaled = calibration.scale(table, list('abc'))
+    assert set(scaled.test_set) == {'holdout'} and len(scaled) == len(table) / 2
+    for run, part in scaled.groupby(['arm', 'seed']):
+        dev = table.set_index(['arm', 'seed', 'test_set']).loc[(*run, 'dev')]
+        p = dev[['p_a', 'p_b', 'p_c']].to_numpy()
+        temperature, bias = fit(dev.label.to_numpy(), p, dev.weight.to_numpy())
+        assert part.temperature.unique().tolist() == [temperature]
+        q = rescale(part[['p_a', 'p_b', 'p_c']].to_numpy(), temperature, bias)
+        assert np.allclose(part[['q_a', 'q_b', 'q_c']], q)
+        assert part[['bias_a', 'bias_b', 'bias_c']].iloc[0].tolist() == pytest.approx(bias)
 
 
 def test_reliability_counts_lesions_once():
@@ -154,6 +187,13 @@ def test_reliability_counts_lesions_once():
         measures(y, p)['ece']
     )
     assert ((once.low < once.accuracy) & (once.accuracy < once.high)).all()
+    weighed = reliability(y, p, np.where(y == 0, 3.0, 1.0))
+    gap = (weighed.accuracy - weighed.confidence).abs()
+    assert (
+        len(weighed) == 10
+        and weighed.n.sum() == 1000
+        and gap.max() > (once.accuracy - once.confidence).abs().max()
+    )
 
 
 def test_words_and_figure_follow_the_numbers(tmp_path):

@@ -1,11 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from test_metrics import predictions
 
 from genmix.mixing.arms import arms_for
-from genmix.results import claims, intervals, metrics
+from genmix.results import claim_parts, claims, intervals, metrics
 from genmix.results.bootstrap import bootstrap
 from genmix.results.claim_parts import Sources, shared
 
@@ -127,9 +126,8 @@ def test_lists_of_arms_have_a_short_name():
     def of(*names):
         return shared([arms[name] for name in names])
 
-    assert of('genmix-a@1/8', 'genmix-b@1/8') == 'genmix-<g>@1/8' and of('a@1/2', 'b@1/2') == '<g>@1/2'
+    assert of('genmix-a@1/8', 'genmix-b@1/8') == 'genmix-<g>@1/8' and of('a@1/8', 'b@1/8') == '<g>@1/8'
     assert of('mixup-a@1/8', 'genmix-a@1/8') == 'mixup-a@1/8 genmix-a@1/8'
-    assert of('genmix-a@1/8', 'genmix-b@1/2') == 'genmix-a@1/8 genmix-b@1/2'
 
 
 def test_generators_of_plugins_are_not_in_claims(sources):
@@ -176,14 +174,23 @@ def test_a_run_that_can_test_nothing_says_so(sources):
     )
 
 
-def test_the_smallest_difference_is_found_four_times_in_five():
-    """Simulated: runs of a true difference of the minimum detectable effect are significant in about 80 %."""
-    rng, n, sd, found = np.random.default_rng(0), 12, 2.0, []
-    true = intervals.minimum_detectable_effect(sd / n**0.5, n - 1)
-    for _ in range(4000):
-        runs = rng.normal(true, sd, n)
-        error, freedom = intervals.standard_error(runs, np.full(3, runs.mean()))
-        found.append(2 * stats.t.sf(abs(runs.mean()) / error, freedom) < 0.05)
-    assert error == pytest.approx(runs.std(ddof=1) / n**0.5) and np.mean(found) == pytest.approx(
-        0.8, abs=0.03
+def test_a_family_is_corrected_over_its_pairs(sources):
+    pairs = [('mixup', 'classical'), ('genmix-dcgan@1/8', 'dcgan@1/8'), ('oversample', 'classical')]
+    table, raw = (
+        claim_parts.family(sources.replicates, own, 'balanced_accuracy') for own in (pairs, pairs[1:2])
     )
+    assert table.p.tolist() == list(
+        intervals.holm([sources.replicates.contrast(a, b)['p'] for a, b in pairs])
+    )
+    assert table.verdict.tolist() == ['undecided', 'higher', 'undecided'] and raw.n.tolist() == [6]
+
+
+def test_arms_of_one_dose_are_compared():
+    arms = arms_for(['dcgan'])
+    replicates = bootstrap(predictions(dict.fromkeys(arms, 0.6), runs=1, n=60), 'holdout', 5)
+    found = claim_parts.by_generator(arms, replicates)
+    assert found == {
+        ('synthetic', 'dcgan'): 'dcgan@1/8',
+        ('mixup-union', 'dcgan'): 'mixup-dcgan@1/8',
+        ('genmix', 'dcgan'): 'genmix-dcgan@1/8',
+    }

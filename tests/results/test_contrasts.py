@@ -1,148 +1,112 @@
-import re
+import logging
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-from test_metrics import plain, predictions
 
 from genmix.generators import PAPER
-from genmix.mixing.arms import arms_for
-from genmix.results import contrasts, intervals
-from genmix.results.bootstrap import bootstrap
-from genmix.results.contrasts import family, format_p
-from genmix.results.intervals import corrected_t, holm, verdict
+from genmix.mixing.arms import Arm, arms_for
+from genmix.results.contrasts import BALANCE, EACH, MIXING, PRACTICAL, SYNTHESIS, declared, exploratory, tuned
+
+TUNING = pd.DataFrame(
+    [
+        ('synthetic', 0.125, 'natural', 350, 0.74),
+        ('synthetic', 0.5, 'natural', 350, 0.71),
+        ('genmix', 0.125, 'natural', 350, 0.75),
+        ('genmix', 0.5, 'natural', 1000, 0.76),
+        ('real', 0.0, 'natural', 350, 0.735),
+        ('real', 0.0, 'balanced', 350, 0.73),
+        ('mixup', 0.0, 'natural', 350, 0.73),
+    ],
+    columns=['method', 'dose', 'balance', 'steps', 'balanced_accuracy'],
+)
 
 
-def test_no_difference_is_undecided():
-    r = bootstrap(predictions({'a': 0.7, 'b': 0.7}), 'holdout', 500)
-    table = family(r, [('a', 'b')], 'holdout')
-    columns = 'a b metric mean low high p minimum_detectable_effect n verdict test_set'
-    assert list(table.columns) == columns.split(' ') == contrasts.COLUMNS
-    assert table.verdict[0] == 'undecided' and table.n[0] == 4
+def by_gate(contrasts):
+    return {gate: [c for c in contrasts if c.gate == gate] for gate in range(6)}
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.2]).tolist() == pytest.approx([0.04, 0.09, 0.09, 0.2])
-    assert holm([0.5, 0.6]).tolist() == [1, 1] and holm([]).tolist() == []
-
-
-def test_holm_equals_statsmodels():
-    """statsmodels.stats.multitest.multipletests([.01, .04, .03, .005], method='holm')"""
-    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_verdict_needs_interval_and_p():
-    assert [
-        verdict(0.01, 0.1, 0.01),
-        verdict(-0.1, -0.01, 0.01),
-        verdict(-0.1, 0.1, 0.01),
-        verdict(0.01, 0.1, 0.2),
-    ] == ['higher', 'lower', 'undecided', 'undecided']
-
-
-def test_corrected_t_equals_the_published_example():
-    """scikit-learn's "Statistical comparison of models using grid search": 100 differences of ten times
-    10-fold cross-validation, mean .01, uncorrected t 2.611; it prints a corrected one-sided p of .227 and an
-    interval from -.016445 to .036445."""
-    x = np.random.default_rng(0).normal(size=100)
-    x = 0.01 + (x - x.mean()) / x.std(ddof=1) * 0.01 * 10 / 2.611
-    got = corrected_t(x, 10 / 90)
-    assert got['mean'] == pytest.approx(0.01) and got['p'] / 2 == pytest.approx(0.227, abs=5e-4)
-    assert (got['low'], got['high']) == pytest.approx((-0.016445, 0.036445), abs=1e-5)
-
-
-def test_corrected_t_without_a_correction_is_students():
-    x = np.array([0.03, 0.01, 0.04, -0.01, 0.02])
-    got, plain = corrected_t(x, 0), stats.ttest_1samp(x, 0)
-    assert got['p'] == pytest.approx(plain.pvalue) and (got['low'], got['high']) == pytest.approx(
-        tuple(plain.confidence_interval())
-    )
-    wider = corrected_t(x, 0.25)
-    assert (wider['high'] - wider['low']) / (got['high'] - got['low']) == pytest.approx((1 + 5 * 0.25) ** 0.5)
-
-
-def test_folds_that_all_agree_say_nothing():
-    assert corrected_t([0, 0, 0], 0.25) == {
-        'mean': 0,
-        'low': 0,
-        'high': 0,
-        'p': 1,
-        'minimum_detectable_effect': 0,
+def test_each_contrast_is_the_formula_of_the_protocol():
+    arms = arms_for([*PAPER, 'oracle', 'toy'], ['cutmix'])
+    found = by_gate(declared(arms, TUNING))
+    (mixing,), (synthesis,), (balance,) = found[MIXING], found[SYNTHESIS], found[BALANCE]
+    assert mixing.weights == {
+        name: sign / 8
+        for g in PAPER
+        for q in ('1/8', '1/2')
+        for name, sign in ((f'genmix-{g}@{q}', 1), (f'{g}@{q}', -1))
     }
-    assert corrected_t([0.1, 0.1], 0.25)['p'] == 1
-
-
-def test_size_ratio_by_hand():
-    splits = pd.DataFrame(
-        {
-            'id': list('abcdef'),
-            'fold0': ['test'] * 2 + ['train'] * 4,
-            'fold1': ['train'] * 2 + ['test', 'test', 'unused', 'unused'],
-        }
+    assert synthesis.weights == {f'genmix-{g}@1/8': 1 / 4 for g in PAPER} | {'mixup': -1}
+    assert [c.weights for c in found[EACH]] == [
+        {f'genmix-{g}@1/8': 0.5, f'genmix-{g}@1/2': 0.5, f'{g}@1/8': -0.5, f'{g}@1/2': -0.5} for g in PAPER
+    ]
+    assert balance.weights == (
+        {f'genmix-{g}@1/8': 1 / 4 for g in PAPER}
+        | {f'genmix-{g}@1/8-balanced': -1 / 4 for g in PAPER}
+        | {'classical': -1, 'oversample': 1}
     )
-    assert intervals.size_ratio(splits) == (2 / 4 + 2 / 2) / 2
+    for c in declared(arms, TUNING):
+        assert sum(c.weights.values()) == pytest.approx(0)
+        assert not any('oracle' in name or 'toy' in name or 'cutmix' in name for name in c.weights)
 
 
-def test_words_follow_the_numbers():
-    right = {'dcgan@1/8': 0.6, 'genmix-dcgan@1/8': 0.8, 'stylegan@1/8': 0.7, 'genmix-stylegan@1/8': 0.7}
-    r = bootstrap(predictions(right), 'holdout', 300)
-    primary = contrasts.primary(r, arms_for(PAPER), 'holdout')
-    genmix = ['genmix-dcgan@1/8', 'genmix-stylegan@1/8']
-    assert list(primary.a) == [f'mean of {" ".join(genmix)}', *genmix]
-    assert list(primary.verdict[:2]) == ['higher', 'higher']
-    sentences = contrasts.summarise_contrasts(primary, 'holdout')
-    assert 'genmix-dcgan@1/8 is higher than dcgan@1/8: +' in sentences[1]
-    assert 'genmix-stylegan@1/8 is not distinguishable from stylegan@1/8: ' in sentences[2]
+def test_sides_are_named_by_arms():
+    (mixing,) = by_gate(declared(arms_for(['dcgan'])))[MIXING]
+    assert mixing.a == 'mean of genmix-dcgan@1/8 genmix-dcgan@1/2'
+    (synthesis,) = by_gate(declared(arms_for(['dcgan'])))[SYNTHESIS]
+    assert (synthesis.a, synthesis.b) == ('genmix-dcgan@1/8', 'mixup')
 
 
-@pytest.fixture(scope='module')
-def with_plugins():
-    """(Replicates, arms): two generators of the paper, the oracle, a generator and a rule of plugins."""
-    arms = arms_for(['dcgan', 'toy', 'stylegan', 'oracle'], rules=['cutmix'])
-    names = [arm.name for arm in arms.values() if (arm.kind, arm.generator) != ('cutmix', 'oracle')]
-    table = predictions(dict.fromkeys(names, 0.7), runs=2, n=120, patients=60)
-    return bootstrap(table, 'holdout', 50), arms
+def test_arms_are_found_by_fields_not_by_names():
+    """Arms with names of another convention give the same contrasts."""
+    arms = arms_for(PAPER)
+    renamed = {f'arm{i}': replace(arm, name=f'arm{i}') for i, arm in enumerate(arms.values())}
+    back = dict(zip(renamed, arms))
+    for one, other in zip(declared(arms), declared(renamed)):
+        assert one.weights == {back[name]: w for name, w in other.weights.items()}
 
 
-def test_plugins_never_enter_the_declared_contrast(with_plugins):
-    r, arms = with_plugins
-    primary = contrasts.primary(r, arms, 'holdout')
-    genmix = ['genmix-dcgan@1/8', 'genmix-stylegan@1/8']
-    assert list(primary.a) == [f'mean of {" ".join(genmix)}', *genmix]
-    assert list(primary.b) == ['mean of dcgan@1/8 stylegan@1/8', 'dcgan@1/8', 'stylegan@1/8']
-    alone = {name: arm for name, arm in arms.items() if arm.generator != 'toy' and arm.kind != 'cutmix'}
-    pd.testing.assert_frame_equal(primary, contrasts.primary(r, alone, 'holdout'))
-
-
-def test_plugins_are_an_exploratory_family_of_their_own(with_plugins):
-    r, arms = with_plugins
-    explored = contrasts.exploratory(r, arms, 'holdout')
-    pairs = list(zip(explored.a, explored.b))
-    two, plain = ('dcgan@1/8', 'stylegan@1/8'), ('classical', 'oversample')
-    assert pairs[:4] == [(g, other) for g in two for other in plain]
-    compared = {('genmix-dcgan', 'mixup-dcgan'), ('genmix-toy', 'toy'), ('genmix-toy', 'mixup-toy')}
-    compared |= {('cutmix-dcgan', 'genmix-dcgan'), ('cutmix-toy', 'toy')}
-    assert {(f'{a}@1/8', f'{b}@1/8') for a, b in compared} < set(pairs)
-    assert {('mixup', 'classical'), ('oracle@1/8', 'oversample'), ('toy@1/8', 'classical')} < set(pairs)
-    assert len(set(pairs)) == len(pairs)
-    added = [bool({'toy', 'cutmix'} & set(re.split('[-@]', f'{a}-{b}'))) for a, b in pairs]
-    assert added == sorted(added)
-    study = explored[: added.index(True)].drop(columns='p')
-    alone = {name: arm for name, arm in arms.items() if arm.generator != 'toy' and arm.kind != 'cutmix'}
-    pd.testing.assert_frame_equal(study, contrasts.exploratory(r, alone, 'holdout').drop(columns='p'))
-    p = [r.contrast(a, b)['p'] for a, b in pairs]
-    n = added.index(True)
-    assert list(explored.p) == [*holm(p[:n]), *holm(p[n:])]
-
-
-def test_nothing_to_compare_is_an_empty_table():
-    r = bootstrap(predictions({'none': 0.7}, runs=2, n=60), 'holdout', 20)
-    for found in (contrasts.primary, contrasts.exploratory):
-        assert list(found(r, plain('none'), 'holdout').columns) == contrasts.COLUMNS
-
-
-def test_no_p_is_said_to_be_zero():
-    assert (
-        format_p(0.0213) == 'p = 0.021' and format_p(0.0005) == 'p = 0.001' and format_p(1e-9) == 'p < 0.001'
+def test_the_practical_contrast_is_of_the_tuned_arms():
+    arms = arms_for(PAPER)
+    assert tuned(TUNING, 'genmix')[['dose', 'steps']].tolist() == [0.5, 1000]
+    (practical,) = by_gate(declared(arms, TUNING))[PRACTICAL]
+    assert practical.weights == (
+        {f'genmix-{g}@1/2': 1 / 4 for g in PAPER} | {f'{g}@1/8': -1 / 4 for g in PAPER}
     )
+    other = TUNING.assign(balanced_accuracy=TUNING.balanced_accuracy + 0.1 * (TUNING.method == 'real'))
+    (practical,) = by_gate(declared(arms, other))[PRACTICAL]
+    assert practical.b == 'classical' and practical.weights['classical'] == -1
+
+
+def test_without_tuning_the_practical_contrast_is_left_out_with_a_line(caplog):
+    log = logging.getLogger('genmix')
+    log.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, 'genmix'):
+        assert not by_gate(declared(arms_for(PAPER)))[PRACTICAL]
+        assert 'no measured/tuning.csv' in caplog.text
+        lacking = {n: a for n, a in arms_for(PAPER).items() if n != 'genmix-dcgan@1/2'}
+        assert not by_gate(declared(lacking, TUNING))[PRACTICAL] and 'not every tuned arm' in caplog.text
+    log.removeHandler(caplog.handler)
+
+
+def test_a_run_with_few_arms_declares_what_it_can():
+    quick = {n: a for n, a in arms_for(PAPER).items() if a.balance == 'natural' and a.kind != 'mixup-union'}
+    found = by_gate(declared(quick))
+    assert [len(found[gate]) for gate in range(1, 6)] == [0, 1, 1, 4, 0]
+    one = by_gate(declared(arms_for(['dcgan'])))
+    assert [len(one[gate]) for gate in range(1, 6)] == [0, 1, 1, 0, 1]
+    assert declared({'none': Arm(name='none', kind='real', classical=False)}) == [] == exploratory({})
+
+
+def test_exploratory_pairs_hold_dose_and_balance_or_change_one_of_them():
+    arms = arms_for(['dcgan', 'toy', 'oracle'], ['cutmix'])
+    pairs = {(c.a, c.b) for c in exploratory(arms)}
+    assert {('oversample', 'classical'), ('dcgan@1/2', 'dcgan@1/8'), ('dcgan@1/8', 'classical')} <= pairs
+    assert {('genmix-dcgan@1/8', 'mixup'), ('genmix-dcgan@1/8', 'mixup-dcgan@1/8')} <= pairs
+    assert {
+        ('genmix-dcgan@1/8-balanced', 'genmix-dcgan@1/8'),
+        ('genmix-dcgan-offline', 'genmix-dcgan@1/8'),
+    } <= pairs
+    assert {('genmix-toy@1/8', 'toy@1/8'), ('cutmix-dcgan@1/2', 'genmix-dcgan@1/2')} <= pairs
+    assert ('genmix-dcgan@1/8', 'dcgan@1/8') not in pairs  # declared
+    assert len(pairs) == len(exploratory(arms)) and all(c.gate == 0 for c in exploratory(arms))

@@ -3,26 +3,21 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import blobs
-from markdown_it import MarkdownIt
-from mdit_py_plugins.dollarmath import dollarmath_plugin
-from scipy import stats
 from sklearn import metrics as sk
 
 from genmix import StudyError
 from genmix.mixing.arms import Arm, arms_for
-from genmix.results import calibration, intervals, metrics
-from genmix.results.bootstrap import bootstrap, weights_of_runs
+from genmix.results import metrics
 from genmix.results.measured import read_table
-from genmix.results.metrics import from_confusion, metrics_table, read_predictions, score, weighted_auc
-from genmix.results.tables import (
-    arms_from,
-    as_markdown,
-    caption,
-    in_order,
-    results_table,
-    summary,
-    write_tables,
+from genmix.results.metrics import (
+    decide,
+    from_confusion,
+    full_key,
+    metrics_table,
+    read_predictions,
+    reweigh,
+    score,
+    weighted_auc,
 )
 
 
@@ -46,6 +41,7 @@ def predictions(arms, runs=4, n=300, patients=100, seed=0, noise=0.25):
                     arm=arm,
                     seed=s,
                     fold=0,
+                    **dict.fromkeys(('mass_a', 'mass_b', 'mass_c'), 1 / 3),
                 )
             )
     return pd.concat(tables, ignore_index=True)
@@ -93,99 +89,98 @@ def test_weighted_auc_is_auc_of_repeated_lesions():
         assert got == pytest.approx(np.mean([sk.roc_auc_score(y[again] == k, p[again, k]) for k in range(3)]))
 
 
-def test_bootstrap_equals_recounting():
-    """A draw computed from weighed confusion counts is what counting the drawn patients gives."""
-    table = predictions({'x': 0.7}, runs=2, n=40, patients=12)
-    got = bootstrap(table, 'holdout', draws=3, seed=5)
-    rng = np.random.default_rng(5)
-    order = list(table.patient.unique())
-    weights, runs = (
-        rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3),
-        weights_of_runs([(0, 0), (1, 0)], 3, rng),
-    )
-    for b in range(3):
-        each = []
-        for s in range(2):
-            part = table[table.seed == s]
-            rows = np.repeat(np.arange(40), weights[b][[order.index(p) for p in part.patient]])
-            guess = part[['p_a', 'p_b', 'p_c']].to_numpy().argmax(1)
-            each.append(
-                sk.recall_score(
-                    part.label.to_numpy()[rows],
-                    guess[rows],
-                    average='macro',
-                    zero_division=np.nan,
-                    labels=np.unique(part.label.to_numpy()[rows]),
-                )
-            )
-        assert got.draws['x']['balanced_accuracy'][b] == pytest.approx(np.dot(runs[b], each))
-
-
-def test_interval_covers_and_contrast_is_paired():
-    table = predictions({'good': 0.8, 'bad': 0.6})
-    r = bootstrap(table, 'holdout', 500)
-    mean, low, high = r.interval('good', 'balanced_accuracy')
-    assert low < mean < high and abs(mean - 0.8) < 0.05
-    c = r.contrast('good', 'bad')
-    assert (
-        c['low'] > 0
-        and c['p'] < 0.01
-        and c['mean']
-        == pytest.approx(r.point['good']['balanced_accuracy'] - r.point['bad']['balanced_accuracy'])
-    )
-    unpaired = np.hypot(
-        *[
-            r.interval(a, 'balanced_accuracy')[2] - r.interval(a, 'balanced_accuracy')[1]
-            for a in ('good', 'bad')
-        ]
-    )
-    assert c['high'] - c['low'] < unpaired
-    assert r.contrast('good', 'good') == {
-        'mean': 0,
-        'low': 0,
-        'high': 0,
-        'p': 1,
-        'minimum_detectable_effect': 0,
-    }
-
-
-def test_interval_width_is_that_of_theory():
-    """One run, one lesion a patient: the bootstrap interval of accuracy is the binomial one."""
-    table = predictions({'x': 0.7}, runs=1, n=400, patients=10**9)
-    _, low, high = bootstrap(table, 'holdout', 2000).interval('x', 'accuracy')
-    assert high - low == pytest.approx(2 * 1.96 * (0.7 * 0.3 / 400) ** 0.5, rel=0.12)
-
-
 def test_from_confusion_is_vectorised():
     c = np.random.default_rng(0).integers(1, 9, (2, 5, 3, 3))
-    assert np.allclose(from_confusion(c)['macro_f1'][1, 3], from_confusion(c[1, 3])['macro_f1'])
+    key = 'macro_f1', 'all'
+    assert np.allclose(from_confusion(c)[key][1, 3], from_confusion(c[1, 3])[key])
 
 
-def test_only_common_runs_enter():
-    table = predictions({'a': 0.7, 'b': 0.6})
-    table = table[~((table.arm == 'b') & (table.seed == 3))]
-    assert bootstrap(table, 'holdout', 50).n_seeds == 3
-    with pytest.raises(StudyError, match='common'):
-        bootstrap(table[(table.arm == 'a') == (table.seed == 3)], 'holdout', 5)
+def test_the_prior_rule_divides_by_the_mass_of_the_batches():
+    """Menon 2021: a network trained on classes 6 : 1 : 3 that says so of an image knows nothing about it."""
+    p = np.array([[0.6, 0.1, 0.3], [0.55, 0.15, 0.3], [0.2, 0.1, 0.7]])
+    assert decide(p).tolist() == [0, 0, 2]
+    assert decide(p, np.array([0.6, 0.1, 0.3])).tolist() == [0, 1, 2]
+    assert decide(p, np.full(3, 1 / 3)).tolist() == decide(p).tolist()
+    assert decide(p, np.array([0.7, 0, 0.3])).tolist() == [2, 2, 2]  # the second class was never shown
+
+
+def test_the_prior_rule_gives_the_best_balanced_accuracy():
+    """Simulated: of all masses to divide by, the one that the posterior was made with is best."""
+    rng, prior = np.random.default_rng(0), np.array([0.6, 0.1, 0.3])
+    y = np.repeat(range(3), 4000)
+    x = rng.normal(size=(len(y), 2)) + np.array([[0, 0], [1.5, 0], [0, 1.5]])[y]
+    logs = -((x[:, None] - np.array([[0, 0], [1.5, 0], [0, 1.5]])) ** 2).sum(2) / 2 + np.log(prior)
+    p = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
+
+    def found(mass):
+        return sk.balanced_accuracy_score(y, decide(p, mass))
+
+    assert found(prior) > max(found(None), found(prior**0.5), found(prior**1.5)) + 0.005
+
+
+def test_metrics_stand_by_rule():
+    table = predictions({'x': 0.7}, runs=1).assign(mass_a=0.6, mass_b=0.1, mass_c=0.3)
+    long = metrics_table(table, plain('x'), cohort=107)
+    found = long.set_index(['metric', 'label', 'rule']).value
+    p, y = table[['p_a', 'p_b', 'p_c']].to_numpy(), table.label.to_numpy()
+    for rule, guess in (('argmax', p.argmax(1)), ('prior', (p / [0.6, 0.1, 0.3]).argmax(1))):
+        assert found['balanced_accuracy', 'all', rule] == pytest.approx(sk.balanced_accuracy_score(y, guess))
+        assert found['sensitivity', 'b', rule] == pytest.approx(sk.recall_score(y, guess, average=None)[1])
+    assert found['macro_auc', 'all', ''] == pytest.approx(sk.roc_auc_score(y, p, multi_class='ovr'))
+    assert set(long.cohort) == {107} and set(long.rule[long.metric.isin(metrics.BY_RULE)]) == {
+        'prior',
+        'argmax',
+    }
+    assert full_key(('sensitivity', 1)) == ('sensitivity', 1, 'prior')
+    assert full_key('nll', 'argmax') == ('nll', 'all', '')
+
+
+def test_what_depends_on_prevalence_is_that_of_the_cohort():
+    """A population with classes alike, weighed: accuracy is the mean of sensitivities by prevalence."""
+    table = predictions({'x': 0.7}, runs=1).assign(test_set='population')
+    counts = pd.Series({'a': 60, 'b': 10, 'c': 30})
+    both = [metrics_table(t, plain('x')) for t in (table, reweigh(table, counts))]
+    before, after = (t[t.rule == 'argmax'].set_index(['metric', 'label']).value for t in both)
+    sensitivity = [after['sensitivity', c] for c in 'abc']
+    assert after['accuracy', 'all'] == pytest.approx(np.dot(sensitivity, counts) / 100)
+    assert after['accuracy', 'all'] != pytest.approx(before['accuracy', 'all'], abs=1e-4)
+    assert sensitivity == pytest.approx([before['sensitivity', c] for c in 'abc'])
+    assert after['balanced_accuracy', 'all'] == pytest.approx(before['balanced_accuracy', 'all'])
+    weighed = reweigh(pd.concat([table, table.assign(test_set='holdout')]), counts)
+    assert (weighed.weight[weighed.test_set == 'holdout'] == 1).all()
+    own = weighed[weighed.test_set == 'population']
+    assert own.groupby('label').weight.sum().div(len(own)).tolist() == pytest.approx([0.6, 0.1, 0.3])
+
+
+ABOUT = {'arm': 'mixup-g@1/8', 'seed': 3, 'fold': 1, 'mass': [0.5, 0.2, 0.3], 'synthetic': 0.125, 'key': 'k'}
 
 
 def test_files_round_trip_and_bad_ones_are_named(tmp_path):
     table = predictions({'mixup-g@1/8': 0.7}, runs=1, n=20)
     columns = ['id', 'patient', 'label', 'p_a', 'p_b', 'p_c', 'test_set']
     table[columns].to_csv(tmp_path / 'any-name.csv.gz', index=False)
-    with pytest.raises(StudyError, match='any-name.json does not give the arm'):
+    with pytest.raises(StudyError, match='any-name.json does not give the arm and the class mass'):
         read_predictions(tmp_path)
-    (tmp_path / 'any-name.json').write_text(
-        json.dumps({'arm': 'mixup-g@1/8', 'seed': 3, 'fold': 1, 'key': 'k'})
-    )
+    (tmp_path / 'any-name.json').write_text(json.dumps(ABOUT))
     again = read_predictions(tmp_path)
     assert again[columns].equals(table[columns]) and set(again.arm) == {'mixup-g@1/8'}
     assert set(again.seed) == {3} and set(again.fold) == {1}
+    assert again[['mass_a', 'mass_b', 'mass_c']].drop_duplicates().values.tolist() == [ABOUT['mass']]
     with pytest.raises(StudyError, match='no predictions'):
         read_predictions(tmp_path, ['genmix-g@1/8'])
     long = metrics_table(again, arms_for(['g']))
     about = ['arm', 'kind', 'generator', 'dose', 'balance']
-    assert list(long.columns) == [*about, 'seed', 'fold', 'test_set', 'label', 'metric', 'value']
+    assert list(long.columns) == [
+        *about,
+        'cohort',
+        'seed',
+        'fold',
+        'test_set',
+        'rule',
+        'label',
+        'metric',
+        'value',
+    ]
     assert set(long.label) == {'all', 'a', 'b', 'c'}
     assert long[about].drop_duplicates().values.tolist() == [
         ['mixup-g@1/8', 'mixup-union', 'g', 0.125, 'natural']
@@ -202,7 +197,7 @@ def test_names_that_look_missing_stay_names(study, tmp_path):
     names = ['NA', 'None', 'null', 'nan', 'N/A', '007']
     table = pd.DataFrame({'id': names, 'patient': names, 'label': [0, 1] * 3, 'p_NA': 0.5, 'p_None': 0.5})
     table.assign(test_set='holdout').to_csv(tmp_path / 'x.csv.gz', index=False)
-    (tmp_path / 'x.json').write_text(json.dumps({'arm': 'mixup', 'seed': 0, 'fold': 0}))
+    (tmp_path / 'x.json').write_text(json.dumps(ABOUT | {'mass': [0.5, 0.5]}))
     again = read_predictions(tmp_path)
     assert again.id.tolist() == names == again.patient.tolist() and metrics.class_names(again) == [
         'NA',
@@ -217,227 +212,8 @@ def test_names_that_look_missing_stay_names(study, tmp_path):
     assert read.generator.isna().tolist() == [False, True, False]
 
 
-def test_seed_intervals_have_the_width_of_students():
-    """A mean over five normal runs: the drawn interval covers the truth at its nominal rate."""
-    rng, covered = np.random.default_rng(0), 0
-    for _ in range(400):
-        x = rng.normal(0, 1, 5)
-        low, high = intervals.percentile_interval(weights_of_runs([(s, 0) for s in range(5)], 1000, rng) @ x)
-        covered += low < 0 < high
-    assert 0.92 < covered / 400 < 0.975
-
-
-def test_weights_of_runs_sum_to_one_and_know_folds():
-    runs = [(s, f) for s in range(5) for f in range(4)]
-    w = weights_of_runs(runs, 5000, np.random.default_rng(0))
-    assert np.allclose(w.sum(1), 1) and np.allclose(w.mean(0), 1 / 20, atol=0.01)
-    assert (weights_of_runs([(0, 0)], 4, np.random.default_rng(0)) == 1).all()
-
-
-def test_a_draw_that_loses_a_class_says_nothing():
-    """One class sits in one patient: draws without that patient must not count as draws of two classes."""
-    table = predictions({'x': 0.7}, runs=1, n=60, patients=30)
-    only = table.patient.iloc[0]
-    table['label'] = np.where(table.patient == only, 2, table.label % 2)
-    r = bootstrap(table, 'holdout', 200)
-    lost = np.isnan(r.draws['x']['balanced_accuracy'])
-    assert 0.2 < lost.mean() < 0.5 and np.isfinite(r.interval('x', 'balanced_accuracy')).all()
-    assert (
-        intervals.p_value(np.zeros(1), np.full(5, np.nan)) == 1
-        and np.isnan(intervals.percentile_interval(np.full(5, np.nan))).all()
-    )
-
-
-def test_bootstrap_p_is_uniform_enough_under_the_null():
-    """Simulated: two equal arms differ 'significantly' about as often as they may."""
-    p = [
-        bootstrap(
-            predictions({'a': 0.7, 'b': 0.7}, runs=1, n=200, patients=200, seed=s), 'holdout', 200, s
-        ).contrast('a', 'b')['p']
-        for s in range(40)
-    ]
-    assert stats.binomtest(sum(v < 0.05 for v in p), 40, 0.05).pvalue > 0.001
-
-
-def test_p_keeps_its_word_in_the_tails_of_a_handful_of_runs():
-    """What Holm asks of many comparisons: five runs without a difference, p below .005 in .5 % of studies, or
-    little oftener where patients matter too (counting draws beyond zero: 2.9 %)."""
-    rng, weights = (
-        np.random.default_rng(0),
-        weights_of_runs([(s, 0) for s in range(5)], 2000, np.random.default_rng(1)),
-    )
-    for patients in (0, 0.3):
-        below = 0
-        for _ in range(2000):
-            truth = rng.normal(0, patients)  # how this draw of patients differs from all
-            runs = truth + rng.normal(size=5)
-            draws = weights @ runs + rng.normal(0, patients, 2000)
-            below += intervals.p_value(runs, draws) < 0.005
-        assert stats.binomtest(below, 2000, 0.0075).pvalue > 0.001
-    runs = rng.normal(size=5)
-    assert intervals.p_value(runs, weights @ runs) == pytest.approx(
-        stats.ttest_1samp(runs, 0).pvalue, rel=0.1
-    )
-
-
-def test_tables_follow_the_numbers(tmp_path):
-    r = {
-        'holdout': bootstrap(
-            predictions({'g': 0.6, 'genmix-g': 0.8, 'h': 0.7, 'genmix-h': 0.7}), 'holdout', 300
-        )
-    }
-    table = results_table(r['holdout'], ['a', 'b', 'c'])
-    write_tables({'holdout': table}, caption(r, 'made_up 100 %', blobs()), tmp_path)
-    assert (
-        '| genmix-g' in (tmp_path / 'table.md').read_text()
-        and r'\begin{tabular}' in (tmp_path / 'table.tex').read_text()
-    )
-    assert r'made\_up 100 \%' in (tmp_path / 'table.tex').read_text()
-    assert len(pd.read_csv(tmp_path / 'table.csv')) == 4
-
-
-def test_names_in_tables_are_text(tmp_path):
-    names = ['<script>alert(1)</script>', '$x$ | y', 'c']
-    columns = {f'p_{old}': f'p_{new}' for old, new in zip('abc', names)}
-    found = predictions({'g': 0.6, '_h_': 0.8}).rename(columns=columns)
-    table = {'holdout': results_table(bootstrap(found, 'holdout', 100), names)}
-    said = r'set \input{x} \write18{y} $z$ ~ ^ <b>'
-    write_tables(table, said, tmp_path)
-    latex, page = (tmp_path / 'table.tex').read_text(), (tmp_path / 'table.md').read_text()
-    assert r'\caption{set \textbackslash{}input\{x\} \textbackslash{}write18\{y\} \$z\$ ' in latex
-    assert r'\_h\_' in latex
-    html = MarkdownIt('commonmark').enable('table').use(dollarmath_plugin).render(page)
-    rows = [row.count('<td') + row.count('<th') for row in html.split('<tr>')[1:]]
-    assert rows == [1 + table['holdout'].shape[1]] * 3 and '<script' not in html and '<b>' not in html
-    assert '<td style="text-align:left">_h_</td>' in html and '<em>' not in html
-    assert 'sensitivity &lt;script&gt;alert(1)&lt;/script&gt;' in html
-    assert 'sensitivity <span>$</span>x<span>$</span> | y' in html
-    shown = as_markdown(table, said, columns=4)
-    assert shown.startswith('**holdout**\n\n| arm') and 'sensitivity' not in shown
-    assert 'sensitivity $x$ | y' in pd.read_csv(tmp_path / 'table.csv')  # names stay in data
-
-
-def test_a_caption_speaks_of_patients_only_where_they_are_known():
-    r = {'holdout': bootstrap(predictions({'a': 0.6, 'b': 0.8}), 'holdout', 100)}
-    known, unknown = (
-        caption(r, source, blobs())
-        for source in ('CT', 'x, 9 images (patients unknown: 5 near-duplicate clusters kept together)')
-    )
-    assert 'over runs and patients (holdout of ' in known and 'clusters' not in known
-    assert 'over runs and clusters (holdout of ' in unknown and unknown.count('patients') == 1
-
-
-def test_calibration_is_drawn_as_it_is_counted():
-    """Brier score and log loss of a draw are those of the patients drawn; ECE is reflected."""
-    table = calibration.scale(predictions({'x': 0.7}, runs=2, n=40, patients=12), list('abc'))
-    got = bootstrap(table, 'holdout', draws=3, seed=5)
-    rng = np.random.default_rng(5)
-    order = list(table.patient.unique())
-    weights, runs = (
-        rng.multinomial(len(order), np.full(len(order), 1 / len(order)), 3),
-        weights_of_runs([(0, 0), (1, 0)], 3, rng),
-    )
-    for b in range(3):
-        each = []
-        for s in range(2):
-            part = table[table.seed == s]
-            again = part.iloc[np.repeat(np.arange(40), weights[b][[order.index(p) for p in part.patient]])]
-            each.append(
-                [
-                    calibration.measures(y, p)[m]
-                    for _, p, _ in calibration.of_part(again, list('abc'))
-                    for y in [again.label.to_numpy()]
-                    for m in ('brier', 'nll')
-                ]
-            )
-        assert [
-            got.draws['x'][m][b] for m in ('brier', 'nll', 'brier_scaled', 'nll_scaled')
-        ] == pytest.approx(runs[b] @ np.array(each), rel=1e-4)
-    whole = calibration.measures(*calibration.of_part(table[table.seed == 0], list('abc'))[0][:2])
-    assert (
-        got.by_fold['x']['ece'] == pytest.approx(got.point['x']['ece'])
-        and whole['ece'] != got.point['x']['ece']
-    )
-    assert (got.draws['x']['ece'] >= 0).all()
-
-
-def clustered(rng, n_patients=60, per_patient=4, together=0.7):
-    """Two arms on lesions of the same patients, right in 80 % and in 70 %.
-
-    Lesions of a patient are right or wrong together with probability `together`.
-    """
-    who = np.repeat(np.arange(n_patients), per_patient)
-    y, tables = rng.integers(0, 3, len(who)), []
-    for arm, right in {'a': 0.8, 'b': 0.7}.items():
-        chance = np.where(rng.random(len(who)) < together, rng.random(n_patients)[who], rng.random(len(who)))
-        guess = np.where(chance < right, y, (y + 1) % 3)
-        tables.append(
-            pd.DataFrame(np.eye(3)[guess], columns=['p_a', 'p_b', 'p_c']).assign(
-                id=np.arange(len(who)), patient=who, label=y, test_set='holdout', arm=arm, seed=0, fold=0
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def test_intervals_of_a_difference_cover_when_patients_are_clusters():
-    """Simulated, the truth is 10 points: drawing patients covers it at the nominal rate, lesions do not."""
-    rng, covered = np.random.default_rng(0), np.zeros(2)
-    for _ in range(120):
-        table = clustered(rng)
-        for i, unit in enumerate((table.patient, table.id)):
-            c = bootstrap(table.assign(patient=unit), 'holdout', 200).contrast('a', 'b')
-            covered[i] += c['low'] < 0.1 < c['high']
-    assert 0.9 <= covered[0] / 120 <= 0.985 and covered[1] / 120 < 0.83
-
-
-def test_several_folds_decide_by_the_corrected_t():
-    parts = [
-        predictions({'a': 0.8, 'b': 0.7}, runs=2, n=60, seed=f, patients=30).assign(fold=f) for f in range(4)
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    r = bootstrap(table, 'holdout', 100, ratio=0.25)
-    each = [
-        np.mean(
-            [
-                score(x.label.to_numpy(), x[['p_a', 'p_b', 'p_c']].to_numpy())['balanced_accuracy', 'all']
-                for _, x in table[(table.arm == arm) & (table.fold == f)].groupby('seed')
-            ]
-        )
-        for arm in 'ab'
-        for f in range(4)
-    ]
-    assert r.contrast('a', 'b') == pytest.approx(intervals.corrected_t(np.subtract(each[:4], each[4:]), 0.25))
-    assert r.corrected and 'Nadeau and Bengio (n_test / n_train = 0.25)' in caption(
-        {'holdout': r}, 'x', blobs()
-    )
-    assert not bootstrap(table[table.fold == 0], 'holdout', 100, ratio=0.25).corrected
-
-
 def test_the_most_frequent_error_is_named():
     (said,) = metrics.summarise_confusions(
         {'x': np.array([[6, 3, 1], [0, 9, 1], [0, 2, 8]])}, ['a', 'b', 'c']
     )
     assert said == 'x: 30% of a lesions are taken for b, its most frequent error'
-
-
-def test_the_summary_is_the_table_in_numbers():
-    replicates = {'holdout': bootstrap(predictions({'x': 0.7}), 'holdout', draws=50)}
-    table = summary(replicates, plain('x'))
-    row = table[(table.metric == 'balanced_accuracy') & (table.label == 'all')].iloc[0]
-    assert (row['mean'], row.low, row.high) == replicates['holdout'].interval('x', 'balanced_accuracy')
-    assert set(table[table.metric == 'sensitivity'].label) == {0, 1, 2}
-
-
-def test_arms_stand_in_the_order_of_the_table():
-    with_b = ['b@1/2', 'genmix-b@1/8', 'genmix-b-offline', 'genmix-b@1/2', 'genmix-b@1/8-balanced']
-    with_a = ['a@1/8', 'a@1/2', 'mixup-a@1/8', 'cutmix-a@1/8']
-    names = [*reversed(with_b), 'classical', 'mixup', 'none', *reversed(with_a), 'oversample-mixup']
-    wanted = ['none', 'classical', 'mixup', 'oversample-mixup', *with_b, *with_a]
-    arms = arms_for(['a', 'b'], rules=['cutmix'])
-    assert in_order(names, arms) == wanted
-    replicates = bootstrap(predictions(dict.fromkeys(names, 0.7), runs=2, n=60), 'holdout', draws=5)
-    table = summary({'holdout': replicates}, arms)
-    assert list(dict.fromkeys(table.arm)) == wanted
-    own = table[table.arm == 'genmix-b@1/8'].iloc[0]
-    assert [own.kind, own.generator, own.dose, own.balance] == ['genmix', 'b', 0.125, 'natural']
-    assert in_order(wanted, arms_from(table)) == wanted

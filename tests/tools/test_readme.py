@@ -58,6 +58,22 @@ def test_another_number_is_another_page(here, capsys):
     assert (here / 'docs' / 'real-images.md').read_text() == PAGES['docs/real-images.md']
 
 
+def test_a_run_of_one_cohort_is_told_without_a_verdict():
+    about = {
+        'contrast': 'mixing',
+        'gate': 2,
+        'a': 'genmix-g',
+        'b': 'g',
+        'metric': 'balanced_accuracy',
+        'rule': 'prior',
+    }
+    table = pd.DataFrame(
+        [about | {'mean': 0.05, 'low': -0.01, 'high': 0.11, 'n': 5, 'cohorts': 1, 'verdict': None}]
+    )
+    said = readme.declared(table.assign(test_set='holdout'), 'holdout')
+    assert said == 'mixing (genmix-g − g): +5.0 [-1.0, +11.0] points (5 runs of one cohort, holdout)'
+
+
 def test_lost_marks_are_named(here):
     with pytest.raises(StudyError, match='put them back'):
         readme.written('README.md', PAGES['README.md'].replace('<!-- results', '<!-- resluts'), {})

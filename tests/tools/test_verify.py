@@ -25,10 +25,11 @@ def run(study):
     cohort[:50].save(study.folder / 'population')
     splits.to_csv(study.folder / 'cohort' / 'splits.csv', index=False)
     rows = [
-        {'arm': arm, 'test_set': test, 'label': label, 'metric': metric}
-        | {'mean': mean, 'low': mean - 0.02, 'high': mean + 0.02}
+        {'arm': arm, 'test_set': test, 'label': label, 'metric': metric, 'rule': rule}
+        | {'mean': mean + off, 'low': mean + off - 0.02, 'high': mean + off + 0.02}
         for arm, mean in ARMS.items()
         for test in ('holdout', 'population')
+        for rule, off in (('prior', 0), ('argmax', 0.1))
         for label, metric in (('all', 'balanced_accuracy'), ('all', 'accuracy'), ('small', 'sensitivity'))
     ]
     pd.DataFrame(rows).to_csv(study.folder / 'results' / 'arms.csv', index=False)

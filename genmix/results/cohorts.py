@@ -1,0 +1,177 @@
+"""The long run: every contrast over many cohorts, each one file of measured/study/ (`results.compact`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from genmix import StudyError
+from genmix.data.build import open_cohort
+from genmix.data.cohort import read_rows
+from genmix.mixing.arms import Arm
+from genmix.results import calibration
+from genmix.results.compact import Compact, pack
+from genmix.results.contrasts import Contrast, declared, exploratory
+from genmix.results.intervals import over_units, predicted, superiority
+from genmix.results.metrics import (
+    RULES,
+    class_names,
+    decide,
+    from_confusion,
+    full_key,
+    read_predictions,
+    reweigh,
+    weighted_auc,
+)
+from genmix.results.verdicts import LOSS, OUTCOMES, contrasts_table, judge, points
+from genmix.run.study import Study
+
+DIGITS = 4  # of the numbers of a generator card
+
+
+def pack_run(study: Study) -> Compact:
+    """A finished run on phantoms, small; StudyError when a stage is missing.
+
+    Beside predictions: arms, commit, versions, parameters, and the generator card.
+    """
+    made = study.need('predictions', '08_classification')
+    cohort, _ = open_cohort(study)
+    predictions = read_predictions(made)
+    weighed = reweigh(predictions, cohort.counts)
+    scaled = calibration.scale(weighed, class_names(weighed))
+    written, card = study.provenance('predictions'), study.folder / 'audit' / 'generator_card.csv'
+    about = {
+        'cohort': study.provenance('cohort')['params']['seed'],
+        'class_counts': cohort.counts.tolist(),
+        'arms': written['params']['arms'],
+        'git': written.get('git', ''),
+        'packages': written.get('packages', {}),
+        'params': _asked(study.folder / 'params.yaml'),
+        'card': compact_card(read_rows(card)) if card.exists() else {},
+    }
+    return pack(scaled, about)
+
+
+def _asked(path):
+    """What a run was asked, but for paths of this machine; {} where it does not say."""
+    asked = yaml.safe_load(path.read_text(encoding='utf-8')) if path.exists() else {}
+    own = asked.get('set', {})
+    return asked | {'set': {key: own[key] for key in own if key not in ('data_dir', 'labels_csv')}}
+
+
+def compact_card(card: pd.DataFrame) -> dict[str, list]:
+    """A generator card as {column: values}, numbers with DIGITS significant digits, None where missing."""
+
+    def short(value):
+        if isinstance(value, str):
+            return value
+        return float(f'{value:.{DIGITS}g}') if np.isfinite(value) else None
+
+    return {column: [short(v) for v in values] for column, values in card.items()}
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Finished cohorts, each with arms, classifiers and patients of its own."""
+
+    found: Sequence[Compact]
+
+    @classmethod
+    def read(cls, folder: Path) -> 'Cohorts':
+        """The files cohort-<seed>.npz of a folder, by seed."""
+        every = [Compact.load(path) for path in folder.glob('cohort-*.npz')]
+        return cls(sorted(every, key=lambda cohort: cohort.about['cohort']))
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        """The arms that every cohort has."""
+        common = set.intersection(*(set(cohort.about['arms']) for cohort in self.found))
+        first = self.found[0].about['arms']
+        return {name: Arm(**fields) for name, fields in first.items() if name in common}
+
+    @cached_property
+    def outcomes(self) -> list[dict]:
+        """{arm: {(metric, label, rule): value}} of each cohort, means over its runs."""
+        return [arm_outcomes(cohort) for cohort in self.found]
+
+    def values(self, weights: dict[str, float], metric: str, rule: str) -> np.ndarray:
+        """The sum over arms of weight times metric in each cohort: float (cohorts,)."""
+        key = full_key(metric, rule)
+        return np.array([sum(w * own[arm][key] for arm, w in weights.items()) for own in self.outcomes])
+
+    def estimate(self, weights, metric, rule) -> dict[str, float]:
+        """Student's t over the cohorts: the dict of `intervals.student`."""
+        return over_units(self.values(weights, metric, rule))
+
+    def contrasts(self, tuning: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """(declared contrasts, judged; exploratory ones): tables with the columns of results/contrasts.csv.
+
+        The declared ones have a column `superiority`, P(a > b).  StudyError for fewer than two cohorts.
+        """
+        if len(self) < 2:
+            raise StudyError('One cohort has no interval over cohorts: run `make study` until there are two.')
+        wanted, seen = declared(self.arms, tuning), len(self)
+        table = judge(contrasts_table(wanted, self.estimate, seen, seen, 'population'))
+        share = {
+            (c.name, *outcome): superiority(self.values(c.weights, *outcome))
+            for c in wanted
+            for outcome in OUTCOMES
+        }
+        keys = zip(table.contrast, table.metric, table.rule)
+        table['superiority'] = [share.get(key, np.nan) for key in keys]
+        return table, contrasts_table(exploratory(self.arms), self.estimate, seen, seen, 'population')
+
+
+def arm_outcomes(cohort: Compact) -> dict[str, dict]:
+    """{arm: {(metric, label, rule): value}} of OUTCOMES in one cohort, means over the runs of an arm."""
+    y, weight = cohort.labels.astype(int), cohort.weights
+    found: dict[str, list] = {}
+    for i, (arm, *_) in enumerate(cohort.trials):
+        found.setdefault(arm, []).append(_outcomes(cohort, i, y, weight))
+    return {
+        arm: {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+        for arm, runs in found.items()
+    }
+
+
+def _outcomes(cohort, i, y, weight):
+    """{(metric, label, rule): value} of one trial."""
+    p, k = cohort.probabilities(i), cohort.mass.shape[1]
+    found = {}
+    for rule, mass in zip(RULES, (cohort.mass[i], None)):
+        counts = np.bincount(y * k + decide(p, mass), minlength=k * k).reshape(k, k)
+        found[full_key(OUTCOMES[0][0], rule)] = from_confusion(counts)[OUTCOMES[0][0], 'all']
+    found[full_key('macro_auc')] = weighted_auc(y, p, np.ones((len(y), 1)))[0]
+    loss = -np.log(cohort.scaled(i)[np.arange(len(y)), y].clip(calibration.ROUNDED))
+    found[full_key(LOSS)] = (weight * loss).sum() / weight.sum()
+    return found
+
+
+def place(table: pd.DataFrame, contrasts: list[Contrast], cohorts: Cohorts) -> list[str]:
+    """Where the contrasts of one run fall among those of the cohorts: one sentence each.
+
+    table   rows of the primary outcome of one run, from `verdicts.of_replicates`
+    """
+    if len(cohorts) < 2:
+        return [
+            f'The long run has {len(cohorts)} cohorts so far: it takes two to say what a new one will show.'
+        ]
+    lines, known = [], {(r.contrast, r.a, r.b): r for r in table.itertuples()}
+    for c in contrasts:
+        row = known.get((c.name, c.a, c.b))
+        if row is None or not set(c.weights) <= set(cohorts.arms):
+            continue
+        low, high = (100 * v for v in predicted(cohorts.values(c.weights, row.metric, row.rule)))
+        inside = 'inside' if low <= 100 * row.mean <= high else 'outside'
+        lines.append(
+            f'{c.name}: {points(row).split(" ")[0]} points, {inside} the range from {low:+.1f} to '
+            f'{high:+.1f} in which 95 of 100 new cohorts are expected ({len(cohorts)} cohorts)'
+        )
+    return lines
