@@ -37,7 +37,7 @@ def test_tables_follow_the_numbers(tmp_path):
 
 def test_names_in_tables_are_text(tmp_path):
     names = ['<script>alert(1)</script>', '$x$ | y', 'c']
-    columns = {f'p_{old}': f'p_{new}' for old, new in zip('abc', names)}
+    columns = {f'{kind}_{old}': f'{kind}_{new}' for kind in ('p', 'mass') for old, new in zip('abc', names)}
     found = predictions({'g': 0.6, '_h_': 0.8}).rename(columns=columns)
     table = {'holdout': results_table(bootstrap(found, 'holdout', 100), names)}
     said = r'set \input{x} \write18{y} $z$ ~ ^ <b>'
