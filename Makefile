@@ -27,6 +27,9 @@ ENV :=
 endif
 RUNNER = $(PY) -m genmix --run $(RUN) --params params/$(PROFILE).yaml
 
+# A make of its own sees as missing what --check found damaged; rules and parameters need no second look there.
+CHECKED_MAKE = $(MAKE) --no-print-directory -j$(CORES) RUN_IS_CHECKED=yes
+
 comma := ,
 
 .DEFAULT_GOAL := help
@@ -43,7 +46,7 @@ env: $(ENV) ## build .venv from requirements.lock
 
 all: $(ENV) ## run the whole study into runs/cpu
 	@$(RUNNER) --check
-	@$(MAKE) --no-print-directory -j$(CORES) chain
+	@$(CHECKED_MAKE) chain
 
 study: $(ENV) ## the long run: 16 classifiers per arm, full statistics (an hour and more; a stopped one goes on); its tables are kept in measured/
 	@$(MAKE) --no-print-directory all RUN=study PRESET="seeds=16 bootstrap_draws=10000"
@@ -119,11 +122,13 @@ clean: ## remove the run folder of RUN
 # when a file that it comes from has another content: dates may lie in the future.
 RULES := .rules.mk
 ifneq ($(filter-out help env lab student lock lint clean,$(or $(MAKECMDGOALS),help)),)
+ifndef RUN_IS_CHECKED
 STAMP := \# $(shell find notebooks genmix measured \( -name '*.ipynb' -o -name '*.py' -o -name '*.csv' \) -exec cksum {} + | sort | cksum)
 ifneq ($(STAMP),$(shell head -n 1 $(RULES) 2>/dev/null))
 $(if $(shell { echo '$(STAMP)'; $(or $(wildcard .venv/bin/python),$(PYTHON)) -m genmix.run.notebooks; } > $(RULES).$$$$ \
   && mv $(RULES).$$$$ $(RULES) && echo yes; rm -f $(RULES).$$$$),,$(error the rules of the notebooks could not be written: \
   see the line above; name another Python as in PYTHON=python3.12, or give the study a folder that it may write to))
+endif
 endif
 include $(RULES)
 endif
@@ -132,12 +137,11 @@ endif
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.
-$(R)/params.yaml: FORCE | $(ENV)
+$(R)/params.yaml: $(if $(RUN_IS_CHECKED),,FORCE) | $(ENV)
 	@$(RUNNER) --check
 
-# By way of a make of its own: what --check found damaged is seen as missing there.
 $(FIRST): $(R)/params.yaml
-	@$(MAKE) --no-print-directory -j$(CORES) $(R)/notebooks/$@.ipynb
+	@$(CHECKED_MAKE) $(R)/notebooks/$@.ipynb
 
 .DEFAULT:
 	@echo 'error: nothing makes $(subst ','\'',$@): make help lists the goals$(if $(FIRST),$(comma) and the notebooks are $(FIRST))' >&2; exit 1

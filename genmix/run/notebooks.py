@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass, fields
 from fnmatch import fnmatch
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -78,9 +79,9 @@ class Notebook:
     def code(self):
         return [''.join(c['source']) for c in self.content['cells'] if c['cell_type'] == 'code']
 
-    @property
+    @cached_property
     def parameters(self):
-        """The flat typed literals of the one cell tagged `parameters`, by name."""
+        """The flat typed literals of the one cell tagged `parameters`, by name; read once."""
         tagged = [c for c in self.content['cells'] if 'parameters' in c['metadata'].get('tags', [])]
         if len(tagged) != 1:
             raise NotebookError(
@@ -113,7 +114,7 @@ class Notebook:
         reads = ROOT / 'genmix' / 'results' / 'measured.py' in self.modules
         return sorted((ROOT / 'measured').rglob('*.csv')) if reads else []
 
-    @property
+    @cached_property
     def modules(self):
         """Files of genmix/ that the code cells import, and those that these import in turn."""
         names = [n for cell in self.code for n in imported(cell) if n.split('.')[0] == 'genmix']
