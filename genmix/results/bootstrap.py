@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from genmix import StudyError
+from genmix.audit.intervals import t_quantile
 from genmix.results import calibration
 from genmix.results.intervals import (
     corrected_t,
@@ -91,7 +92,7 @@ def weights_of_runs(runs: list[tuple], draws: int, rng: np.random.Generator) -> 
         if n == 1:
             return np.ones((draws, 1))
         drawn = rng.multinomial(n, np.full(n, 1 / n), draws) / n
-        student, normal = stats.t.ppf(0.975, n - 1), stats.norm.ppf(0.975)
+        student, normal = t_quantile(0.975, n - 1), ndtri(0.975)
         return 1 / n + (drawn - 1 / n) * (n / (n - 1)) ** 0.5 * student / normal
 
     seeds, folds = (sorted({run[i] for run in runs}) for i in (0, 1))

@@ -7,7 +7,6 @@ adds columns q_<class> beside p_<class> of a predictions table; measures of the 
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from genmix.audit.intervals import wilson
@@ -89,6 +88,8 @@ def at_temperature(p, temperature):
 
 def fit_temperature(y, p) -> float:
     """The temperature of least log loss on y (n,), p (n, K), in TEMPERATURES: Guo 2017, arXiv 1706.04599."""
+    from scipy.optimize import minimize_scalar  # slow to import
+
     logits, n = np.log(p.clip(ROUNDED)), np.arange(len(y))
 
     def loss(t):

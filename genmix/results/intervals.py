@@ -2,7 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri, stdtr
+
+from genmix.audit.intervals import t_quantile
 
 # The draws exceed the widened variance of the runs by the variance over patients.  With few runs the ratio of
 # that excess to the variance of the runs is noisy, and runs that happen to agree make it, and with it the
@@ -35,7 +37,7 @@ def standard_error(runs: np.ndarray, draws: np.ndarray) -> tuple[float, float]:
     """
     n, total = len(runs), np.nanvar(draws) if np.isfinite(draws).any() else np.nan
     own = np.var(runs, ddof=1) / n if n > 1 else 0.0
-    widened = own * (stats.t.ppf(0.975, n - 1) / stats.norm.ppf(0.975)) ** 2 if n > 1 else 0.0
+    widened = own * (t_quantile(0.975, n - 1) / ndtri(0.975)) ** 2 if n > 1 else 0.0
     freedom = (n - 1) * (1 + max(total - EXCESS_MARGIN * widened, 0) / own) ** 2 if own > 0 else np.inf
     return float(np.sqrt(own + max(total - widened, 0))), float(freedom)
 
@@ -47,7 +49,7 @@ def p_value(runs: np.ndarray, draws: np.ndarray) -> float:
     correction for many comparisons needs just these.
     """
     error, freedom = standard_error(runs, draws)
-    return float(2 * stats.t.sf(abs(np.mean(runs)) / error, freedom)) if error > 1e-12 else 1.0
+    return float(2 * stdtr(freedom, -abs(np.mean(runs)) / error)) if error > 1e-12 else 1.0
 
 
 def minimum_detectable_effect(error: float, freedom: float, power=0.8, level=0.95) -> float:
@@ -55,7 +57,7 @@ def minimum_detectable_effect(error: float, freedom: float, power=0.8, level=0.9
 
     (t of the level + t of the power) times the standard error: Bloom 1995, Evaluation Review 19:547.
     """
-    return float((stats.t.ppf((1 + level) / 2, freedom) + stats.t.ppf(power, freedom)) * error)
+    return float((t_quantile((1 + level) / 2, freedom) + t_quantile(power, freedom)) * error)
 
 
 def corrected_t(differences: np.ndarray, ratio: float, level=0.95) -> dict[str, float]:
@@ -70,8 +72,8 @@ def corrected_t(differences: np.ndarray, ratio: float, level=0.95) -> dict[str, 
     differences = np.asarray(differences, float)
     n, mean, sd = len(differences), differences.mean(), differences.std(ddof=1)
     error = sd * (1 / n + ratio) ** 0.5
-    half = stats.t.ppf((1 + level) / 2, n - 1) * error
-    p = 2 * stats.t.sf(abs(mean) / error, n - 1) if sd > 1e-12 else 1.0
+    half = t_quantile((1 + level) / 2, n - 1) * error
+    p = 2 * stdtr(n - 1, -abs(mean) / error) if sd > 1e-12 else 1.0
     smallest = minimum_detectable_effect(error, n - 1)
     found = {'mean': mean, 'low': mean - half, 'high': mean + half, 'p': p}
     return {name: float(v) for name, v in found.items()} | {'minimum_detectable_effect': smallest}

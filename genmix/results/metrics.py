@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics as sk
 
 from genmix import StudyError
 from genmix.data.cohort import read_rows
@@ -74,12 +73,16 @@ def score(y: np.ndarray, p: np.ndarray) -> dict[tuple, float]:
     one-vs-rest. A class that the test set lacks is left out of the means.
     """
     n_classes, guess = p.shape[1], p.argmax(1)
-    confusion = sk.confusion_matrix(y, guess, labels=range(n_classes))
-    found = from_confusion(confusion)
+    found = from_confusion(confusion_matrix(y, guess, n_classes))
     values = {m if isinstance(m, tuple) else (m, 'all'): float(v) for m, v in found.items()}
     if len(np.unique(y)) > 1:
         values['macro_auc', 'all'] = float(weighted_auc(y, p, np.ones((len(y), 1)))[0])
     return values
+
+
+def confusion_matrix(y: np.ndarray, guess: np.ndarray, n_classes: int) -> np.ndarray:
+    """int (K true, K predicted) of classes y and guess, int (n,)."""
+    return np.bincount(y * n_classes + guess, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def from_confusion(c: np.ndarray, required: np.ndarray | None = None) -> dict:
@@ -152,7 +155,7 @@ def confusions(predictions, test_set, arms) -> dict[str, np.ndarray]:
     for arm in arms:
         part = predictions[(predictions.arm == arm) & (predictions.test_set == test_set)]
         guess = probabilities(part, names).argmax(1)
-        found[arm] = sk.confusion_matrix(part.label, guess, labels=range(len(names)))
+        found[arm] = confusion_matrix(part.label.to_numpy(), guess, len(names))
     return found
 
 

@@ -12,7 +12,14 @@ from genmix.mixing.arms import Arm, arms_for
 from genmix.results import calibration, intervals, metrics
 from genmix.results.bootstrap import bootstrap, weights_of_runs
 from genmix.results.measured import read_table
-from genmix.results.metrics import from_confusion, metrics_table, read_predictions, score, weighted_auc
+from genmix.results.metrics import (
+    confusion_matrix,
+    from_confusion,
+    metrics_table,
+    read_predictions,
+    score,
+    weighted_auc,
+)
 from genmix.results.tables import arms_from, caption, in_order, results_table, summary, write_tables
 
 
@@ -67,6 +74,12 @@ def test_scores_equal_scikit_learn():
     assert [got['sensitivity', k] for k in range(4)] == pytest.approx(
         list(sk.recall_score(y, guess, average=None))
     )
+
+
+def test_a_confusion_matrix_has_a_row_and_a_column_for_each_class():
+    y, guess = np.random.default_rng(0).integers(0, 3, (2, 50))
+    assert (confusion_matrix(y, guess, 4) == sk.confusion_matrix(y, guess, labels=range(4))).all()
+    assert confusion_matrix(y, guess, 4).shape == (4, 4)
 
 
 def test_a_class_that_is_absent_is_left_out():
