@@ -21,11 +21,21 @@ export PYTHONUTF8 := 1
 ifeq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
 PY  := .venv/bin/python
 ENV := .venv/.complete
+
+# TORCH=cpu takes PyTorch from its own index, without CUDA; a .venv keeps its kind until another one is asked for.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+BUILT := $(if $(wildcard .venv/.cpu),cpu,default)
+KIND  := $(or $(TORCH),$(BUILT))
+$(if $(filter cpu default,$(KIND)),,$(error TORCH is "$(TORCH)": choose cpu, or default for what PyPI has))
+CUDA  := $(filter Linux-default,$(shell uname -s)-$(KIND))
 else
 PY  := python
 ENV :=
 endif
 RUNNER = $(PY) -m genmix --run $(RUN) --params params/$(PROFILE).yaml
+
+# A make of its own sees as missing what --check found damaged; rules and parameters need no second look there.
+CHECKED_MAKE = $(MAKE) --no-print-directory -j$(CORES) RUN_IS_CHECKED=yes
 
 comma := ,
 
@@ -39,11 +49,11 @@ help: ## this list
 	@echo 'SET="key=value"  parameters that differ, e.g.  make all RUN=mine SET="dataset=folder data_dir=/path/to/images"'
 	@echo 'make 02_dcgan    one notebook and what it needs'
 
-env: $(ENV) ## build .venv from requirements.lock
+env: $(ENV) ## build .venv from requirements.lock; with TORCH=cpu it is a third as large
 
 all: $(ENV) ## run the whole study into runs/cpu
 	@$(RUNNER) --check
-	@$(MAKE) --no-print-directory -j$(CORES) chain
+	@$(CHECKED_MAKE) chain
 
 study: $(ENV) ## the long run: 16 classifiers per arm, full statistics (an hour and more; a stopped one goes on); its tables are kept in measured/
 	@$(MAKE) --no-print-directory all RUN=study PRESET="seeds=16 bootstrap_draws=10000"
@@ -113,24 +123,51 @@ clean: ## remove the run folder of RUN
 	elif [ -d $(R) ]; then echo "▸ removing $(R), $$(du -sh $(R) | cut -f1): $$(ls $(R) | tr '\n' ' ')"; rm -rf $(R); \
 	else echo "▸ there is no $(R)"; fi
 
-.venv/.complete: requirements.lock pyproject.toml
+# By uv where there is one (UV= takes pip all the same), in parts, each with a line.  requirements.lock alone pins.
+UV      = $(shell command -v uv 2>/dev/null)
+INSTALL = $(if $(UV),$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python,.venv/bin/python -m pip install --quiet \
+  --disable-pip-version-check)
+NO_CPU  := ^(nvidia-|cuda-|triton==)
+SIZES   = $(if $(CUDA),7 GB and 3 GB to download (TORCH=cpu: 2.5 and 0.7),2.5 GB and 0.7 GB to download)
+torch_pins = $$(sed -nE 's/^(torch(vision)?==[^ ]+).*/\1$(1)/p' requirements.lock)
+BRIEFLY := PIP_DEFAULT_TIMEOUT=15 PIP_RETRIES=1 UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1
+
+.venv/.complete: requirements.lock pyproject.toml $(if $(filter $(KIND),$(BUILT)),,FORCE)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python {v[0]}.{v[1]} found, 3.11 to 3.13 needed: make PYTHON=python3.12 env")'
-	@echo "▸ building .venv (once; some minutes and gigabytes, mostly torch)"
+	@echo "▸ building .venv with $(if $(UV),uv,pip), once: $(SIZES), 5 to 15 minutes"
 	@rm -f $@
-	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(PYTHON) -m venv $(if $(filter $(KIND),$(BUILT)),,--clear) .venv
+	@$(if $(filter cpu,$(KIND)),touch,rm -f) .venv/.cpu
+	@cp requirements.lock .venv/pins.txt
+	@echo "▸ PyTorch"
+ifeq ($(KIND)-$(shell uname -s),cpu-Linux)
+	@if $(BRIEFLY) $(INSTALL) --no-deps --index-url $(TORCH_CPU_INDEX) $(call torch_pins,+cpu) 2>/dev/null; \
+	then grep -vE '$(NO_CPU)' requirements.lock > .venv/pins.txt; \
+	else echo "▸ $(TORCH_CPU_INDEX) does not have it, or no answer: PyTorch comes from PyPI, 4 GB larger"; fi
+endif
+	@$(INSTALL) --no-deps $(call torch_pins)
+ifneq ($(CUDA),)
+	@echo "▸ CUDA, larger still (TORCH=cpu leaves it out)"
+	@grep -E '$(NO_CPU)' requirements.lock | $(INSTALL) --no-deps -r /dev/stdin
+endif
+	@echo "▸ the other packages of requirements.lock"
+	@$(INSTALL) -r .venv/pins.txt
+	@echo "▸ the study itself"
+	@$(INSTALL) --no-deps -e .
 	@touch $@
+	@echo "▸ .venv is ready: $$(du -sh .venv | cut -f1)"
 
 # The study: one rule per notebook, written by genmix/run/notebooks.py from what the notebooks declare.  It is written anew
 # when a file that it comes from has another content: dates may lie in the future.
 RULES := .rules.mk
 ifneq ($(filter-out help env lab student lock lint clean,$(or $(MAKECMDGOALS),help)),)
+ifndef RUN_IS_CHECKED
 STAMP := \# $(shell find notebooks genmix measured \( -name '*.ipynb' -o -name '*.py' -o -name '*.csv' \) -exec cksum {} + | sort | cksum)
 ifneq ($(STAMP),$(shell head -n 1 $(RULES) 2>/dev/null))
 $(if $(shell { echo '$(STAMP)'; $(or $(wildcard .venv/bin/python),$(PYTHON)) -m genmix.run.notebooks; } > $(RULES).$$$$ \
   && mv $(RULES).$$$$ $(RULES) && echo yes; rm -f $(RULES).$$$$),,$(error the rules of the notebooks could not be written: \
   see the line above; name another Python as in PYTHON=python3.12, or give the study a folder that it may write to))
+endif
 endif
 include $(RULES)
 endif
@@ -139,12 +176,11 @@ endif
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.
-$(R)/params.yaml: FORCE | $(ENV)
+$(R)/params.yaml: $(if $(RUN_IS_CHECKED),,FORCE) | $(ENV)
 	@$(RUNNER) --check
 
-# By way of a make of its own: what --check found damaged is seen as missing there.
 $(FIRST): $(R)/params.yaml
-	@$(MAKE) --no-print-directory -j$(CORES) $(R)/notebooks/$@.ipynb
+	@$(CHECKED_MAKE) $(R)/notebooks/$@.ipynb
 
 .DEFAULT:
 	@echo 'error: nothing makes $(subst ','\'',$@): make help lists the goals$(if $(FIRST),$(comma) and the notebooks are $(FIRST))' >&2; exit 1

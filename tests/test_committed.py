@@ -1,8 +1,11 @@
 """What is committed: notebooks with published outputs only, and a Makefile that explains itself."""
 
+import subprocess
+import sys
+
 from conftest import ROOT, make
 
-from genmix.run import notebooks
+from genmix.run import imports, notebooks
 from tools import publish
 
 
@@ -28,6 +31,16 @@ def test_committed_notebooks_are_clean():
         plain = [c for c in cells if 'parameters' not in c['metadata'].get('tags', [])]
         for source in (''.join(c['source']) for c in plain if c['cell_type'] == 'code'):
             assert len(idea_of(source)) <= 14, (nb.name, source)
+
+
+def test_a_notebook_begins_without_libraries_that_only_some_functions_need():
+    """Together they take seconds, in every kernel and every process beside it."""
+    slow = 'sklearn scipy.stats scipy.optimize seaborn fastai timm torchvision diffusers transformers'
+    every = [name for nb in notebooks.notebooks() for cell in nb.code for name in imports.imported(cell)]
+    modules = sorted({n for n in every if n.startswith('genmix.') and imports.module_file(n)})
+    code = f'import sys, {", ".join(modules)}\nprint(*(m for m in "{slow}".split() if m in sys.modules))'
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert len(modules) > 40 and (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
 def test_help_lists_what_there_is():

@@ -45,7 +45,7 @@ def files(folder):
     return {
         p.relative_to(folder).as_posix(): p.stat().st_mtime_ns
         for p in folder.rglob('*')
-        if p.is_file() and p.suffix != '.lock'
+        if p.is_file() and p.suffix != '.lock' and p.name != '.checksums.json'
     }
 
 

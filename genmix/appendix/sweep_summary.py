@@ -5,8 +5,8 @@ Needs no network.
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from genmix.audit.intervals import t_quantile
 from genmix.results.intervals import verdict
 
 ORACLE, BASELINES = 'oracle', ('classical', 'oversample')
@@ -37,7 +37,7 @@ def pooled(gaps, cell, level=0.95):
     by = gaps.groupby(cell, sort=False)
     n, freedom = by.size(), len(gaps) - by.ngroups
     sd = np.sqrt(((gaps - by.transform('mean')) ** 2).sum() / freedom) if freedom > 0 else np.nan
-    half = stats.t.ppf((1 + level) / 2, max(freedom, 1)) * sd / np.sqrt(n)
+    half = t_quantile((1 + level) / 2, max(freedom, 1)) * sd / np.sqrt(n)
     means = {'mean': by.mean(), 'low': by.mean() - half, 'high': by.mean() + half, 'n': n}
     table = pd.DataFrame(means).reset_index()
     return table.assign(verdict=[verdict(r.low, r.high, 0.0) for r in table.itertuples()])

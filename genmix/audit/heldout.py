@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.model_selection import StratifiedGroupKFold
 
 from genmix import NotEnough
 from genmix.data import build as cohorts
@@ -82,6 +81,8 @@ def _held_out(study):
 
 def _halves(held):
     """Two halves of a Cohort, by patient.  Raises NotEnough."""
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import
+
     counts = pd.Series(
         [len(set(held.patients[held.labels == k])) for k in range(len(held.class_names))], held.class_names
     )

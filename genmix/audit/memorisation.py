@@ -7,8 +7,6 @@ from collections import namedtuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from sklearn.cluster import KMeans
 
 from genmix.audit.fidelity import distances
 from genmix.data.images import symmetries
@@ -104,6 +102,8 @@ def cells_of(views, min_lesions=30):
 
     As many cells as have `min_lesions` lesions on average, 5 at most.
     """
+    from sklearn.cluster import KMeans  # slow to import, as is scipy.stats below
+
     n_cells = int(np.clip(views.shape[1] // min_lesions, 1, 5))
     return KMeans(n_cells, n_init=4, random_state=0).fit_predict(views[0])
 
@@ -122,12 +122,14 @@ def ct_of_cells(heldout, heldout_cell, synthetic, synthetic_cell, cells=None):
 
     In each cell a Mann-Whitney z-score; their mean is weighted by the held-out images.
     """
+    from scipy.stats import rankdata
+
     z, weight = [], []
     for cell in counting_cells(heldout_cell, synthetic_cell) if cells is None else cells:
         h, s = heldout[heldout_cell == cell], synthetic[synthetic_cell == cell]
         n, m = len(h), len(s)
         if n and m:
-            u = stats.rankdata(np.concatenate([s, h]))[:m].sum() - m * (m + 1) / 2
+            u = rankdata(np.concatenate([s, h]))[:m].sum() - m * (m + 1) / 2
             z.append((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
             weight.append(n)
     return float(np.dot(z, weight) / sum(weight)) if weight else np.nan

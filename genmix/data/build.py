@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from genmix import StudyError
-from genmix.data import checks, splits
+from genmix.data import splits
 from genmix.data.cohort import Cohort, read_rows
 from genmix.data.phantom import plan
 from genmix.run.files import files_hash
@@ -66,6 +66,8 @@ def make_cohort(study, config, **reading):
     reader = importlib.import_module(module)
 
     def build(out):
+        from genmix.data import checks  # slow to import, and needed once
+
         cohort, found, flagged = checks.examine(*_read(study, reader, config, reading))
         if config.folds == 1 and 'official' in cohort.extra:
             split = splits.official_splits(cohort, config.train_fraction, config.seed)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats.contingency import association
 
 from genmix import StudyError
 from genmix.data import duplicates
@@ -221,6 +220,8 @@ def _scales(cohort, findings):
 
 def _shortcuts(cohort, findings):
     """Facts of the files that may tell a class without its lesion, such as gray levels of another depth."""
+    from scipy.stats.contingency import association  # slow to import
+
     for column, what, note in (
         ('bits', 'bits per pixel', 'deeper images are stretched to one range and others are not'),
         ('format', 'file format', 'compression leaves traces'),

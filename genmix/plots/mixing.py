@@ -1,7 +1,7 @@
 """Figures of mixing: the weight, mixtures of two lesions, soft labels, Figures 1 and 3 of the paper."""
 
 import numpy as np
-import seaborn as sns
+from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 from genmix.data.images import montage
@@ -27,7 +27,7 @@ def beta_densities(alphas):
 
     fig, ax = single_axes(6, 2.4)
     x, mixed = np.linspace(0.002, 0.998, 500), []
-    tones = sns.color_palette('viridis', len(alphas) + 1)  # one more: the last is too pale
+    tones = colormaps['viridis'](np.linspace(0, 1, len(alphas) + 3)[1:-2])  # the last is too pale
     for i, (alpha, tone) in enumerate(zip(alphas, tones)):
         ax.plot(x, beta.pdf(x, alpha, alpha), color=tone, ls=line_style(i), label=f'α = {alpha:g}')
         mixed.append(f'{beta.cdf(0.9, alpha, alpha) - beta.cdf(0.1, alpha, alpha):.0%} for α = {alpha:g}')

@@ -1,9 +1,8 @@
 """Figures of classifiers: training loss, scores, contrasts, confusion matrices."""
 
 import numpy as np
-import seaborn as sns
-from scipy import stats
 
+from genmix.audit.intervals import t_quantile
 from genmix.plots.style import (
     join_words,
     line_style,
@@ -34,7 +33,7 @@ def regime_curves(table, chosen_steps):
     for i, arm in enumerate(arms):
         part = table[table.arm == arm].groupby('steps').balanced_accuracy
         n, mean = part.size(), 100 * part.mean()
-        half_width = 100 * part.std(ddof=1) / n**0.5 * stats.t.ppf(0.975, n - 1)
+        half_width = 100 * part.std(ddof=1) / n**0.5 * t_quantile(0.975, n - 1)
         x = mean.index * 1.035 ** (i - (len(arms) - 1) / 2)
         look = {'color': series_colour(i), 'ls': line_style(i), 'marker': marker(i), 'ms': 4, 'capsize': 2}
         ax.errorbar(x, mean, half_width, label=arm, **look)
@@ -129,6 +128,8 @@ def confusion(matrices, class_names):
 
     matrices   {arm: counts (K, K)}; n is the number of predictions, lesions times classifiers
     """
+    import seaborn as sns  # slow to import, and few figures need it
+
     side, names = max(2.3, 0.38 * len(class_names) + 0.3), shorten(class_names)  # a cell holds '100%'
     columns = min(int(10 // side), len(matrices)) or 1
     rows = -(-len(matrices) // columns)

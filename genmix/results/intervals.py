@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr
+
+from genmix.audit.intervals import t_quantile
 
 SMALLEST = 0.01  # smallest effect of interest: one point of balanced accuracy; PROTOCOL.md says why
 WORDS = ('higher', 'lower', 'equivalent', 'undecided')
@@ -26,11 +28,11 @@ def student(mean: float, error: float, freedom: float, level=LEVEL) -> dict[str,
     Pharmacokinetics and Biopharmaceutics 15:657.  Without any error p is 1, and a difference below
     SMALLEST is equivalent; where the error is NaN, nothing is known.
     """
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * error)
+    half = float(t_quantile((1 + level) / 2, freedom) * error)
     inside = SMALLEST - abs(mean)
     if error > 1e-12:
-        p = 2 * stats.t.sf(abs(mean) / error, freedom)
-        equivalent = stats.t.sf(inside / error, freedom)
+        p = 2 * stdtr(freedom, -abs(mean) / error)
+        equivalent = stdtr(freedom, -inside / error)
     else:
         p, equivalent = 1.0, 0.0 if inside > 0 and error >= 0 else 1.0
     found = {'mean': mean, 'low': mean - half, 'high': mean + half, 'p': p, 'p_equivalent': equivalent}
@@ -95,7 +97,7 @@ def predicted(values: Sequence[float] | np.ndarray, level=LEVEL) -> tuple[float,
     """
     values = np.asarray(values, float)
     n = len(values)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) * (1 + 1 / n) ** 0.5
+    half = t_quantile((1 + level) / 2, n - 1) * values.std(ddof=1) * (1 + 1 / n) ** 0.5
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -137,7 +139,7 @@ def minimum_detectable_effect(error: float, freedom: float, power=0.8, level=LEV
 
     (t of the level + t of the power) times the standard error: Bloom 1995, Evaluation Review 19:547.
     """
-    return float((stats.t.ppf((1 + level) / 2, freedom) + stats.t.ppf(power, freedom)) * error)
+    return float((t_quantile((1 + level) / 2, freedom) + t_quantile(power, freedom)) * error)
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@
 
 from textwrap import fill
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from genmix.data.names import in_markdown
 from genmix.mixing.arms import Arm
@@ -67,7 +67,7 @@ def _summarise_rate(row, known, comparisons):
     own = known[known.arm == row.arm]
     training = own[(own.source == 'training') & (own.label == 'all')].value.iloc[0]
     lowest = own[(own.source == row.source) & (own.label != 'all')].sort_values('value').iloc[0]
-    wider = norm.ppf(1 - 0.025 / comparisons) / norm.ppf(0.975)
+    wider = ndtri(1 - 0.025 / comparisons) / ndtri(0.975)
     separate = lowest.value + wider * (lowest.high - lowest.value) < 1
     return (
         f'In the features of `{row.arm}`, synthetic lesions of {row.source} have a mixing rate of '

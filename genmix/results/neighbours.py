@@ -4,7 +4,6 @@ Features are float (n, d), one row per lesion; labels int (n,); patients str (n,
 """
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from genmix.audit.fidelity import distances
 
@@ -102,6 +101,8 @@ def _share_of_fewer(few, n, many, m, k):
     The j-th nearest of the few is among the nearest k when at most k - j of the many that are nearer than it
     were drawn: hypergeometric.
     """
+    from scipy.stats import hypergeom  # slow to import
+
     n, m = (np.broadcast_to(v, len(few))[:, None] for v in (n, m))
     few, nearest_n = few[:, :k], np.clip(n, 1, k)
     j = np.arange(1, few.shape[1] + 1)

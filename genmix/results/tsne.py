@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn.manifold import TSNE
 
 from genmix import StudyError
 from genmix.audit.fidelity import distances
@@ -51,6 +50,8 @@ def fit_tsne(features, perplexity=30.0, seed=0, init='pca') -> np.ndarray:
     perplexity   about how many neighbours a point keeps, lowered to (n - 1) / 3 where there are few points
     init         `pca` is steadier (Kobak and Berens 2019, Nat. Commun. 10:5416), `random` depends on the seed
     """
+    from sklearn.manifold import TSNE  # slow to import
+
     if len(features) < 4 or not np.ptp(features, axis=0).any():  # a network whose features are all alike
         return np.zeros((len(features), 2), np.float32)
     perplexity = usable(perplexity, len(features))

@@ -2,8 +2,10 @@
 
 import glob
 import hashlib
+import json
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +15,7 @@ except ImportError:
     raise ImportError('genmix locks files as Linux and macOS do: on Windows, run it inside WSL.') from None
 
 PROVENANCE = 'provenance.json'
+SETTLED = 2e9  # ns: what was written that shortly ago may change once more without another date
 _checksums = {}  # {path: (what a change of the file would change, its checksum)}, of this process
 
 
@@ -102,6 +105,29 @@ def checksum(path):
         with open(path, 'rb') as file:
             _checksums[path] = state, hashlib.file_digest(file, 'sha256').hexdigest()[:16]
     return _checksums[path][1]
+
+
+@contextmanager
+def remembered_checksums(path):
+    """What `checksum` found below the folder of `path` is kept in `path`, a JSON file, for later processes.
+
+    They read a file again when its inode, size, date or date of change (which every write sets) is another.
+    """
+    now = time.time_ns()
+    try:
+        kept = json.loads(path.read_text(encoding='utf-8'))
+        rows = ((name, tuple(map(int, state)), found) for name, (state, found) in kept.items())
+        known = {path.parent / name: (state, found) for name, state, found in rows if len(state) == 4}
+    except (OSError, ValueError, TypeError, AttributeError):
+        known = {}
+    _checksums.update(known)
+    yield
+    below = {file: about for file, about in _checksums.items() if file.is_relative_to(path.parent)}
+    settled = {file: about for file, about in below.items() if about[0][-1] < now - SETTLED}
+    if settled != known:
+        rows = {file.relative_to(path.parent).as_posix(): about for file, about in settled.items()}
+        with atomic_write(path) as part:
+            part.write_text(json.dumps(rows), encoding='utf-8')
 
 
 def written(folder, deep=True):

@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass, fields
 from fnmatch import fnmatch
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -81,9 +82,9 @@ class Notebook:
     def code(self):
         return [''.join(c['source']) for c in self.content['cells'] if c['cell_type'] == 'code']
 
-    @property
+    @cached_property
     def parameters(self):
-        """The flat typed literals of the one cell tagged `parameters`, by name."""
+        """The flat typed literals of the one cell tagged `parameters`, by name; read once."""
         tagged = [c for c in self.content['cells'] if 'parameters' in c['metadata'].get('tags', [])]
         if len(tagged) != 1:
             raise NotebookError(
@@ -117,7 +118,7 @@ class Notebook:
         tables = (path for folder in read for path in (ROOT / folder).rglob('*.*'))
         return sorted({path for path in tables if path.suffix in ('.csv', '.npz')})
 
-    @property
+    @cached_property
     def modules(self):
         """Files of genmix/ that the code cells import, and those that these import in turn."""
         names = [n for cell in self.code for n in imported(cell) if n.split('.')[0] == 'genmix']

@@ -15,6 +15,8 @@ from genmix.run.interactive import WHERE
 from genmix.run.limits import check
 from genmix.run.log import log
 
+# Ten times as fast as the loader in Python, and equally safe.
+LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 RESERVED = {'run'}  # the runner itself fills these parameters
 ASKED = ('profile', 'set', 'notebooks', 'files')  # what params.yaml holds
 
@@ -22,7 +24,7 @@ ASKED = ('profile', 'set', 'notebooks', 'files')  # what params.yaml holds
 def read_profile(path):
     """{section: {key: value}} of a profile; StudyError when it is missing or not two levels of plain YAML."""
     try:
-        profile = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
+        profile = yaml.load(Path(path).read_text(encoding='utf-8'), LOADER) or {}
     except FileNotFoundError:
         raise StudyError(f'There is no profile {path}: choose one of those in params/.') from None
     except yaml.YAMLError as error:
@@ -135,11 +137,11 @@ def claim(study, profile_path, profile, settings, every, check_owners=lambda par
             )
         if before != now:
             check_owners(params)
-        text = yaml.safe_dump(now, sort_keys=False, allow_unicode=True)
-        for place in (copy_of(path), path):
-            if before != now or not place.exists():
-                with atomic_write(place) as part:
-                    part.write_text(text, encoding='utf-8')
+        stale = [place for place in (copy_of(path), path) if before != now or not place.exists()]
+        text = yaml.safe_dump(now, sort_keys=False, allow_unicode=True) if stale else ''
+        for place in stale:
+            with atomic_write(place) as part:
+                part.write_text(text, encoding='utf-8')
     return now['notebooks']
 
 
@@ -174,7 +176,7 @@ def read_claim(study):
 def _claim_in(path):
     """The content of a params.yaml, None where there is no sound one."""
     try:
-        found = yaml.safe_load(path.read_text(encoding='utf-8'))
+        found = yaml.load(path.read_text(encoding='utf-8'), LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return None
     whole = isinstance(found, dict) and all(name in found for name in ASKED)

@@ -4,11 +4,8 @@ import ast
 import hashlib
 import inspect
 import json
-import platform
-import subprocess
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from genmix import StudyError
@@ -73,6 +70,7 @@ def key_of(params, inputs=(), code=None):
 
 def git_commit():
     """Short hash of the commit that is checked out, '+' when files differ from it, '' outside git."""
+    import subprocess
 
     def git(*words):
         return subprocess.run(['git', '-C', str(ROOT), *words], capture_output=True, text=True)
@@ -88,6 +86,9 @@ def git_commit():
 
 def environment():
     """Git commit, versions, machine, device, precision and threads: a dict."""
+    import platform  # here, and not above: `make all` without anything to do needs none of this
+    from importlib import metadata
+
     about = {
         'git': git_commit(),
         'python': platform.python_version(),

@@ -5,7 +5,21 @@ from scipy import stats
 from test_fidelity import mmd2_of_shift, normal
 
 from genmix.audit.fidelity import kernel, mmd2, pairwise, subset
-from genmix.audit.intervals import jackknife, jackknife_groups, mean_over_classes, proportion, wilson
+from genmix.audit.intervals import (
+    jackknife,
+    jackknife_groups,
+    mean_over_classes,
+    proportion,
+    t_quantile,
+    wilson,
+)
+
+
+def test_quantiles_of_students_t():
+    freedom = np.array([0.5, 1, 2.7, 15, 1e6, np.inf])
+    for p in (0.025, 0.8, 0.9995):
+        assert t_quantile(p, freedom) == pytest.approx(stats.t.ppf(p, freedom), rel=1e-14)
+    assert t_quantile(0.975, 9) == pytest.approx(2.262157, abs=1e-6)  # as in tables
 
 
 def test_jackknife_of_a_mean_is_the_textbook_interval():

@@ -6,7 +6,8 @@ from test_arms import configured
 from torchvision.models import vgg, vgg16_bn
 
 from genmix.classifier.config import TrainingConfig
-from genmix.classifier.training import SoftLabelBatches, fit_classifier, predict
+from genmix.classifier.learner import SoftLabelBatches
+from genmix.classifier.training import fit_classifier, predict
 from genmix.classifier.vgg import Classifier, load_imagenet
 from genmix.data.augmentation import affine_warp, resized
 from genmix.mixing import rules

@@ -72,6 +72,19 @@ def test_set_reaches_python_as_it_was_typed(clone, said, goal):
     assert make(clone, 'all', SET=ODD).returncode == 0 and f' {ODD}|' in said.read_text().splitlines()[-1]
 
 
+def test_a_run_is_checked_once(clone, said):
+    """Each check is a start of Python, and all that a make without anything to do costs."""
+    run = clone / 'runs' / 'once'
+    (run / 'notebooks').mkdir(parents=True)
+    (run / 'params.yaml').write_text('')
+    for goal in ('all', '02_dcgan'):
+        said.write_text('')
+        make(clone, goal, 'RUN=once')
+        lines = said.read_text().splitlines()
+        assert sum('--check' in line for line in lines) == 1 and '--check' in lines[0], goal
+        assert any(line.endswith('02_dcgan') for line in lines), goal
+
+
 @pytest.mark.parametrize('file', ['notebooks/09_results.ipynb', 'genmix/run/log.py', 'measured/quick.json'])
 def test_a_file_dated_in_the_future_does_not_restart_make(clone, said, file):
     os.utime(clone / file, (time.time() + 86400,) * 2)

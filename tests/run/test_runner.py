@@ -86,9 +86,21 @@ def test_main_says_one_line_and_exits_with_1(capsys):
 
 def test_check_needs_no_heavy_library():
     """`make all` on a finished run asks the runner only to check: torch and papermill would cost seconds."""
-    heavy = '("torch", "papermill", "pandas", "fastai")'
+    heavy = '("torch", "papermill", "numpy", "nbformat", "email", "subprocess")'
     code = f'import sys, genmix.__main__; print([m for m in {heavy} if m in sys.modules])'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
+
+
+def test_a_notebook_starts_without_the_grammar_that_jsonschema_would_build(project):
+    """A second of every start; `-X importtime` names all that is imported."""
+    (project / 'notebooks').mkdir()
+    notebook(project / 'notebooks' / '01_a.ipynb', [("run = 'scratch'", 'parameters'), ('1 + 1',)])
+    (project / 'params' / 'p.yaml').write_text('01_a: {}\n')
+    command = [sys.executable, '-X', 'importtime', '-m', 'genmix', '01_a', '--params', 'params/p.yaml']
+    env = os.environ | {'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and 'jsonschema._format' in done.stderr
+    assert 'syntax_helpers' not in done.stderr
 
 
 def test_kill_leaves_no_executed_notebook(project, tmp_path):
