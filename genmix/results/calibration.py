@@ -7,7 +7,6 @@ adds columns q_<class> beside p_<class> of a predictions table; measures of the 
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from genmix.audit.intervals import wilson
@@ -98,6 +97,8 @@ def fit(y, p, weight=None) -> tuple[float, np.ndarray]:
     a bias for each class can (Alexandari 2020, arXiv 1901.06852).  Convex in 1 / temperature and bias, so
     there is one minimum; the bias sums to 0.
     """
+    from scipy.optimize import minimize  # slow to import
+
     logits, truth = np.log(p.clip(ROUNDED)), np.eye(p.shape[1])[y]
     share = np.ones(len(y)) / len(y) if weight is None else weight / weight.sum()
 
