@@ -9,9 +9,10 @@ from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, arms_for
 from genmix.results.contrasts import declared
 from genmix.results.intervals import SMALLEST, WORDS
-from genmix.results.power import cohorts_for_equivalence, cohorts_needed
+from genmix.results.power import power, power_of_equivalence
+from genmix.results.verdicts import ALPHA
 
-SHA256 = '4879abeeb92b0478293967087011de94e783a9d6c39e4e6b15fe01592b51ab95'
+SHA256 = 'f9ef6cdb40103fedf3bfacbc4c687384a83b0010b5b77a247b06cf69a5fc65b5'
 TEXT = (ROOT / 'PROTOCOL.md').read_text(encoding='utf-8')
 
 
@@ -35,6 +36,8 @@ def test_gates_are_those_of_the_code():
 
 def test_numbers_are_those_of_the_code():
     assert SMALLEST == 0.01 and '**1 point** of balanced accuracy' in TEXT
-    assert cohorts_needed(1.6, 1.0) == 23 and cohorts_for_equivalence(1.6, 1.0) == 24
-    assert 'With 1.6, 23 cohorts' in TEXT and '**24 cohorts.**' in TEXT
+    assert ALPHA / 5 == 0.01 and 'share 5 %, 1 % each' in TEXT and '**24 cohorts.**' in TEXT
+    found = [power(24, 1.0, 1.2, 0.01), power_of_equivalence(24, 1.2, 1.0, 0.01), power(24, 1.0, 1.6, 0.05)]
+    said = re.findall(r'power of (\d+) %', re.sub(r'\s+', ' ', TEXT))
+    assert [round(100 * value) for value in found] == [int(value) for value in said]
     assert all(re.search(rf'\*\*{word}\*\*', TEXT, re.I) for word in WORDS)

@@ -152,13 +152,13 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def verdict(low: float, high: float, p: float, p_equivalent=1.0, level=0.05) -> str:
+def verdict(low: float, high: float, p: float, p_equivalent=1.0, level=0.05, level_equivalent=0.05) -> str:
     """One of the WORDS.
 
     'equivalent' where a difference of SMALLEST or more is ruled out, also where 0 is: it is too small to
     matter.  Else 'higher' or 'lower' where the interval excludes 0 and p is below `level`, else 'undecided'.
     """
-    if p_equivalent < level:
+    if p_equivalent < level_equivalent:
         return 'equivalent'
     if p < level and low > 0:
         return 'higher'

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from genmix.results.bootstrap import Replicates
-from genmix.results.contrasts import EACH, Contrast
+from genmix.results.contrasts import BALANCE, EACH, Contrast
 from genmix.results.intervals import holm, verdict
 from genmix.results.metrics import PRIMARY
 
@@ -14,8 +14,9 @@ AUC, LOSS = 'macro_auc', 'nll_scaled'
 OUTCOMES = ((PRIMARY, 'prior'), (PRIMARY, 'argmax'), (AUC, ''), (LOSS, ''))
 COLUMNS = [
     *('contrast', 'gate', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high', 'p', 'p_equivalent'),
-    *('minimum_detectable_effect', 'n', 'cohorts', 'verdict', 'test_set'),
+    *('minimum_detectable_effect', 'n', 'cohorts', 'level', 'verdict', 'test_set'),
 ]
+ALPHA = 0.05  # chance of any false 'higher' or 'lower', and again of any false 'equivalent', over all gates
 EVERY = 'mixing, every generator'
 
 
@@ -36,7 +37,9 @@ def contrasts_table(
         for c in contrasts
         for metric, rule in OUTCOMES
     ]
-    table = pd.DataFrame(rows, columns=COLUMNS).assign(n=n, cohorts=cohorts, verdict='', test_set=test_set)
+    table = pd.DataFrame(rows, columns=COLUMNS).assign(
+        n=n, cohorts=cohorts, level=float('nan'), verdict='', test_set=test_set
+    )
     table.loc[table.metric != PRIMARY, 'p_equivalent'] = float('nan')  # its margin is in points
     return _with_every(table)
 
@@ -71,46 +74,45 @@ def primary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a verdict, one of `intervals.WORDS`, in each declared row of the primary outcome.
+    """The table with a verdict, one of `intervals.WORDS`, in each declared row of the primary outcome, and
+    the level that it was tested at.
 
-    Contrasts are judged in gate order, each at 5 %: behind one that is undecided, all are.  For the gate of
-    the single generators the row EVERY counts, an intersection-union test: it has a word when each generator
-    has that word without adjustment (Berger 1982, Technometrics 24:295).  'higher' and 'lower' become
-    undecided where AUC or log loss `contradicts` them.
+    Gates share ALPHA alike and are tested in order; the level of one whose null hypothesis is rejected passes
+    on to the next (fallback procedure: Wiens and Dmitrienko 2005, Journal of Biopharmaceutical Statistics
+    15:929).  There are two such chains: no difference, and a difference of SMALLEST or more.  For the gate of
+    the single generators the row EVERY decides, an intersection-union test: each generator must have the word
+    without adjustment (Berger 1982, Technometrics 24:295).  A difference that AUC or log loss `contradicts`
+    does not count as found.
     """
-    table, open_gate = table.copy(), True
-    for gate, own in primary(table[table.gate > 0]).groupby('gate'):
-        words = {}
+    table = table.copy()
+    share, passed, passed_equivalent = ALPHA / BALANCE, 0.0, 0.0
+    for gate in range(1, BALANCE + 1):
+        level, equivalent = share + passed, share + passed_equivalent
+        passed = passed_equivalent = 0.0
+        own = primary(table[table.gate == gate])
         for i, row in own.iterrows():
-            word = verdict(row.low, row.high, row.p, row.p_equivalent)
             names = own.contrast if row.contrast == EVERY else [row.contrast]
-            wrong = any(contradicts(word, table[table.contrast == name]) for name in names)
-            words[i] = 'undecided' if wrong or not open_gate else word
-        table.loc[list(words), 'verdict'] = list(words.values())
-        decisive = words[own.index[own.contrast == EVERY][0]] if gate == EACH else next(iter(words.values()))
-        open_gate = open_gate and decisive != 'undecided'
+            rows = table[table.contrast.isin(names)]
+            p = 1.0 if contradicts(row, rows) else row.p
+            word = verdict(row.low, row.high, p, row.p_equivalent, level, equivalent)
+            table.loc[i, ['verdict', 'level']] = word, level
+            if gate != EACH or row.contrast == EVERY:
+                passed = level if p < level else 0.0
+                passed_equivalent = equivalent if row.p_equivalent < equivalent else 0.0
     return table
 
 
-def contradicts(word: str, rows: pd.DataFrame) -> bool:
-    """Whether AUC or log loss, rows of one contrast, point clearly the other way than 'higher' or 'lower'.
+def contradicts(row, rows: pd.DataFrame) -> bool:
+    """Whether AUC or log loss, in `rows`, point clearly the other way than the primary outcome, `row`.
 
     Clearly: their 95 % interval lies wholly on the other side of 0.
     """
-    for metric, sign in ((AUC, 1), (LOSS, -1)):
-        for row in rows[rows.metric == metric].itertuples():
-            low, high = sorted((sign * row.low, sign * row.high))
-            if (word == 'higher' and high < 0) or (word == 'lower' and low > 0):
+    for metric, better in ((AUC, 1), (LOSS, -1)):
+        for other in rows[rows.metric == metric].itertuples():
+            ends = better * other.low, better * other.high
+            if (row.low > 0 and max(ends) < 0) or (row.high < 0 and min(ends) > 0):
                 return True
     return False
-
-
-def closed_by(table: pd.DataFrame) -> str:
-    """Name of the contrast behind which the gates of a judged table are closed, '' when none is."""
-    rows = primary(table[table.gate > 0])
-    rows = rows[(rows.gate != EACH) | (rows.contrast == EVERY)]
-    undecided = rows[rows.verdict == 'undecided']
-    return '' if undecided.empty or undecided.index[0] == rows.index[-1] else undecided.contrast.iloc[0]
 
 
 def format_p(p: float) -> str:

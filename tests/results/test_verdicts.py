@@ -9,15 +9,7 @@ from genmix.results import calibration, verdicts
 from genmix.results.bootstrap import bootstrap
 from genmix.results.contrasts import EACH, MIXING, Contrast, declared, exploratory
 from genmix.results.intervals import holm, student
-from genmix.results.verdicts import (
-    EVERY,
-    OUTCOMES,
-    closed_by,
-    contradicts,
-    contrasts_table,
-    judge,
-    of_replicates,
-)
+from genmix.results.verdicts import EVERY, OUTCOMES, contradicts, contrasts_table, judge, of_replicates
 
 ERROR = 0.002  # standard error of every made-up difference
 
@@ -76,11 +68,28 @@ def test_words_follow_numbers():
     assert found == {'a': 'higher', 'b': 'equivalent', 'c': 'lower'}
 
 
-def test_behind_an_undecided_contrast_all_are():
-    table = judge(made_up({'a': (1, 0.03), 'b': (2, 0.01), 'c': (3, 0.03), 'd': (5, 0.05)}, error=0.005))
-    assert words(table) == {'a': 'higher', 'b': 'undecided', 'c': 'undecided', 'd': 'undecided'}
-    assert closed_by(table) == 'b'
-    assert closed_by(judge(made_up({'a': (1, 0.03), 'b': (2, 0.01)}, error=0.005))) == ''  # the last one
+def test_the_level_of_a_decided_gate_passes_on():
+    """p of .03, below .05 and above .01: found only where all gates before passed their level on."""
+    close = {'e': (5, 0.0231)}
+    assert 0.02 < student(0.0231, 0.01, 23)['p'] < 0.04
+    table = judge(made_up({name: (i + 1, 0.05) for i, name in enumerate('abcd')} | close, error=0.01))
+    rows = verdicts.primary(table).set_index('contrast')
+    assert rows.level[list('abcde')].tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05])
+    assert rows.verdict['e'] == 'higher' and rows.level[EVERY] == rows.level['d']
+    assert words(judge(made_up(close, error=0.01)))['e'] == 'undecided'
+    broken = judge(made_up({'a': (1, 0.05), 'b': (2, 0.001), **close}, error=0.01))
+    assert words(broken) == {'a': 'higher', 'b': 'undecided', 'e': 'undecided'}
+    assert verdicts.primary(broken).level.tolist() == pytest.approx([0.01, 0.02, 0.01])
+
+
+def test_equivalence_passes_on_its_own_level_only():
+    """It says nothing against 'no difference', and does not raise the level of that test."""
+    near = {'error': 0.0039}
+    assert 0.01 < student(0.001, **near, freedom=23)['p_equivalent'] < 0.02
+    assert words(judge(made_up({'b': (2, 0.001)}, **near))) == {'b': 'undecided'}
+    after = judge(made_up({'a': (1, 0), 'b': (2, 0.001)}, **near))
+    assert words(after) == {'a': 'equivalent', 'b': 'equivalent'}
+    assert verdicts.primary(after).level.tolist() == [0.01, 0.01]
 
 
 def test_auc_and_log_loss_can_take_a_word_away_but_not_give_one():
@@ -90,10 +99,9 @@ def test_auc_and_log_loss_can_take_a_word_away_but_not_give_one():
     assert words(judge(made_up({'a': (1, 0.03, 0.02, -0.02)}))) == {'a': 'higher'}
     assert words(judge(made_up({'a': (1, -0.03, 0.02, 0)}))) == {'a': 'undecided'}
     assert words(judge(made_up({'a': (1, 0.011, 0.02, -0.02)}, error=0.01))) == {'a': 'undecided'}
-    clear = made_up({'a': (1, 0.03, -0.002, 0)})
-    assert not contradicts('higher', clear) and not contradicts(
-        'equivalent', made_up({'a': (1, 0, -0.1, 0.1)})
-    )
+    for own, said in (((1, 0.03, -0.002, 0), False), ((1, 0, -0.1, 0.1), False), ((1, 0.03, -0.1, 0), True)):
+        table = made_up({'a': own})
+        assert contradicts(verdicts.primary(table).iloc[0], table) == said
 
 
 def test_every_generator_is_an_intersection_union_test():
@@ -150,7 +158,7 @@ def test_sentences_and_overview_follow_the_numbers():
 def test_nothing_to_compare_is_an_empty_table():
     table = of_replicates([], replicates({'none': 0.7}), 'holdout')
     assert list(table.columns) == verdicts.COLUMNS and len(judge(table)) == 0
-    assert verdicts.summarise_contrasts(table, 'holdout') == [] and closed_by(table) == ''
+    assert verdicts.summarise_contrasts(table, 'holdout') == []
 
 
 def test_no_p_is_said_to_be_zero():
