@@ -5,6 +5,14 @@ import io
 import os
 from html import escape
 
+# What a move does: show the figure of this number, and its value. Plain HTML: a Stack of ipywidgets leaves an
+# error in the console of the browser at every move.
+MOVE = """
+const frames = [...this.closest('.genmix-slider').querySelectorAll('figure')];
+frames.forEach((frame, i) => { frame.hidden = i != this.value });
+this.nextElementSibling.value = frames[this.value].dataset.value;
+"""
+
 
 def slider(draw, name, values, static):
     """In the browser a slider over the figures draw(value); headless, as in the web book, `static`.
@@ -15,13 +23,20 @@ def slider(draw, name, values, static):
     """
     if os.environ.get('GENMIX_HEADLESS'):
         return static
-    import ipywidgets as widgets
+    from IPython.display import HTML
 
-    frames = widgets.Stack([widgets.HTML(image_tag(draw(value))) for value in values], selected_index=0)
-    options = [(f'{value:g}', i) for i, value in enumerate(values)]
-    bar = widgets.SelectionSlider(options=options, description=name)
-    widgets.jslink((bar, 'index'), (frames, 'selected_index'))
-    return widgets.VBox([bar, frames])
+    labels = [f'{value:g}' for value in values]
+    figures = ''.join(
+        f'<figure data-value="{label}" style="margin: 0" {"hidden" if i else ""}>{image_tag(draw(value))}'
+        '</figure>'
+        for i, (label, value) in enumerate(zip(labels, values))
+    )
+    bar = (
+        f'<input type="range" min="0" max="{len(labels) - 1}" value="0" '
+        f'style="width: 24em; vertical-align: middle" oninput="{escape(" ".join(MOVE.split()))}">'
+    )
+    label = f'<label>{escape(name)} {bar} <output>{labels[0]}</output></label>'
+    return HTML(f'<div class="genmix-slider">{label}{figures}</div>')
 
 
 def image_tag(fig):

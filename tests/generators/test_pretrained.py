@@ -476,6 +476,8 @@ def test_what_ships_is_whole_and_small(variant):
     assert about['settings'] == json.loads(json.dumps(asdict(settings)))
     assert (about['scenes'] > 0) == (variant == 'mixed')
     assert {s['picture'].split('/')[0] for s in about['sources']} == set(settings.packages)
+    free = {p.licence for p in photographs.PHOTOGRAPHS} | {clipart.LICENCE}  # LICENSES/ has their texts
+    assert {s['licence'] for s in about['sources']} <= free
     assert (folder / 'README.md').read_text() == model_card.readme(about)
 
 

@@ -3,16 +3,18 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import CHROMIUM, Browser
 from PIL import Image
 
 from genmix import plots
 from genmix.teaching.sliders import slider
 
-widgets = pytest.importorskip('ipywidgets')
 STATIC = object()
+VALUES = (0, 100.5, 200)
 
 
 def drawn(value):
@@ -20,33 +22,41 @@ def drawn(value):
     return plots.sheet({f'level {value:g} & more': np.full((2, 32, 32), value, np.uint8)}, columns=2)
 
 
+@pytest.fixture
+def page(monkeypatch):
+    """HTML of a slider over three gray levels."""
+    monkeypatch.delenv('GENMIX_HEADLESS', raising=False)
+    return slider(drawn, 'λ <b>', VALUES, STATIC).data
+
+
 def test_headless_shows_the_static_figure_and_draws_nothing(monkeypatch):
     monkeypatch.setenv('GENMIX_HEADLESS', '1')
     assert slider(lambda value: 1 / 0, 'λ', (0, 1), STATIC) is STATIC
 
 
-def test_in_the_browser_every_value_has_its_image_with_alt_text(monkeypatch):
-    monkeypatch.delenv('GENMIX_HEADLESS', raising=False)
-    values = []
-    widget = slider(lambda value: values.append(value) or drawn(value), 'λ', (0, 100.5, 200), STATIC)
-    bar, frames = widget.children
-    assert values == [0, 100.5, 200] and [label for label, _ in bar.options] == ['0', '100.5', '200']
-    assert bar.description == 'λ'
-    assert bar.index == frames.selected_index == 0 and len(frames.children) == 3
-    for value, frame in zip(values, frames.children):
-        assert f'level {value:g} &amp; more' in re.search('alt="([^"]*)"', frame.value)[1]
-        data = base64.b64decode(re.search('base64,([^"]+)"', frame.value)[1])
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert('L'))
+def test_in_the_browser_every_value_has_its_image_with_alt_text(page):
+    frames = re.findall(r'<figure data-value="([^"]*)"([^>]*)><img alt="([^"]*)" src="[^,]*,([^"]+)">', page)
+    assert [value for value, *_ in frames] == ['0', '100.5', '200']
+    assert ['hidden' in about for _, about, *_ in frames] == [False, True, True]
+    assert '<input type="range" min="0" max="2" value="0" ' in page and 'λ &lt;b&gt; <input' in page
+    for value, (_, _, alt, data) in zip(VALUES, frames):
+        assert f'level {value:g} &amp; more' in alt
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert('L'))
         assert abs(int(pixels[pixels.shape[0] * 2 // 3, pixels.shape[1] // 4]) - value) <= 1
 
 
-def test_the_slider_switches_images_without_a_kernel(monkeypatch):
-    """The browser links the index of the slider with that of the image shown."""
-    from ipywidgets.widgets.widget import _instances
-
-    monkeypatch.delenv('GENMIX_HEADLESS', raising=False)
-    before = set(_instances)
-    bar, frames = slider(drawn, 'λ', (0, 1), STATIC).children
-    new = [widget for key, widget in _instances.items() if key not in before]
-    (link,) = [widget for widget in new if isinstance(widget, widgets.widgets.widget_link.Link)]
-    assert link.source == (bar, 'index') and link.target == (frames, 'selected_index')
+@pytest.mark.skipif(not CHROMIUM, reason='no Chromium on this machine')
+def test_the_slider_switches_images_without_a_kernel(page, tmp_path):
+    """Two sliders on a page: one is moved, and the other one stays."""
+    path = Path(tmp_path / 'page.html')
+    path.write_text(f'<!doctype html><meta charset="utf-8"><body>{page}{page}</body>', encoding='utf-8')
+    browser = Browser(tmp_path / 'chromium')
+    try:
+        assert browser.open(path.as_uri()) == []
+        move = "bar.value = 2; bar.dispatchEvent(new Event('input', {bubbles: true}));"
+        browser.value(f"{{ const bar = document.querySelector('input'); {move} }}")
+        shown = "[...document.querySelectorAll('img')].map(image => image.checkVisibility())"
+        assert browser.value(shown) == [False, False, True, True, False, False]
+        assert browser.value("[...document.querySelectorAll('output')].map(o => o.value)") == ['200', '0']
+    finally:
+        browser.close()
