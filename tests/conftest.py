@@ -155,6 +155,63 @@ def prompt_base(tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope='session')
+def stable(tmp_path_factory):
+    """A saved pipeline of 64 px pictures like Stable Diffusion 1.5: noise predicted, PNDM, 77 tokens."""
+    import torch
+    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from genmix.generators.pretrained import captions
+
+    torch.manual_seed(0)
+    blocks = ('CrossAttnDownBlock2D',) * 3 + ('DownBlock2D',), ('UpBlock2D',) + ('CrossAttnUpBlock2D',) * 3
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8, 16, 16),
+        layers_per_block=1,
+        down_block_types=blocks[0],
+        up_block_types=blocks[1],
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        down_block_types=('DownEncoderBlock2D',) * 4,
+        up_block_types=('UpDecoderBlock2D',) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=64,
+    )
+    tokenizer = captions.make_tokenizer(77)
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    schedule = PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule='scaled_linear',
+        skip_prk_steps=True,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    folder = tmp_path_factory.mktemp('hub') / 'stable'
+    StableDiffusionPipeline(
+        vae, text, tokenizer, unet, schedule, None, None, requires_safety_checker=False
+    ).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
 def ready(study):
     """A run with a cohort, a population, the toy's synthetic set and its GenMix set."""

@@ -77,6 +77,8 @@ class TextualInversionConfig(LatentConfig):
     """Learning tokens for a frozen model.
 
     num_vectors       embedding vectors of each token
+    per_layer         a token has vectors of its own for each cross-attention layer of the U-Net (see
+                      layer_tokens); False as published
     initialiser       words that the vectors start from: 'measured', '' for the mean embedding, words for all
                       classes, or a list of them, one per class (see learned_tokens.initial_words)
     templates         training prompts with `{}` for the token; the first one is used for sampling
@@ -86,6 +88,7 @@ class TextualInversionConfig(LatentConfig):
     """
 
     num_vectors: int = bounded(above=0)
+    per_layer: bool
     initialiser: str | list
     templates: list
     contrast_weight: float = bounded(at_least=0)

@@ -1,7 +1,8 @@
 """Textual Inversion: a frozen text-to-image model learns one new token per class.
 
 A few hundred numbers are learned; the model itself stays bit by bit what it was.  Tokens are saved as
-diffusers saves them, so that any pipeline of the same base can load them.
+diffusers saves them, so that any pipeline of the same base can load them.  With `per_layer` a token has other
+vectors in each cross-attention layer of the U-Net (see layer_tokens).
 """
 
 import json
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from genmix.data.images import resize_uint8
 from genmix.generators import register
-from genmix.generators.latent import learned_tokens
+from genmix.generators.latent import layer_tokens, learned_tokens
 from genmix.generators.latent.config import TextualInversionConfig
 from genmix.generators.latent.frozen_pipeline import batch_size_of, fingerprint, image_to_image, open_pipeline
 from genmix.generators.latent.noise_texture import NPSCorrection
@@ -41,10 +42,11 @@ class TextualInversion:
     def fit(cls, cohort, out_dir, config):
         """Learn a token per class of `cohort` as a TextualInversionConfig says; classes drawn equally often.
 
-        Writes to `out_dir`: words/<class>/learned_embeds.safetensors, config.json, lesions.safetensors,
-        nps.safetensors (with nps_correction), train_log.csv, and snapshots.npy uint8 (steps, K, n, H, W),
-        samples of the same noise at the `snapshot_steps` of config.json.  A training begun again in the same
-        folder resumes from its last checkpoint there.
+        Writes to `out_dir`: words/<class>/learned_embeds.safetensors (with per_layer also words/<class>@1/
+        and so on, one for each layer), config.json, lesions.safetensors, nps.safetensors (with
+        nps_correction), train_log.csv, and snapshots.npy uint8 (steps, K, n, H, W), samples of the same noise
+        at the `snapshot_steps` of config.json.  A training begun again in the same folder resumes from its
+        last checkpoint there.
 
         Raises StudyError for a base that cannot be loaded and for a word or token that the vocabulary
         refuses; RuntimeError should a weight of the base have changed.
@@ -75,12 +77,11 @@ class TextualInversion:
         return model
 
     def save(self, out_dir, vectors):
-        """Write what `load` reads, except the NPS correction; vectors (K n, d) of all tokens."""
-        tokens = self.config['tokens']
-        for token, own in zip(tokens, vectors.detach().float().cpu().chunk(len(tokens))):
-            folder = token_folder(out_dir, token)
+        """Write what `load` reads, except the NPS correction; vectors (layers K n, d) of all tokens."""
+        for name, own in zip(self.names, vectors.detach().float().cpu().chunk(len(self.names))):
+            folder = token_folder(out_dir, name)
             folder.mkdir(parents=True, exist_ok=True)
-            save_file({token: own.numpy().copy()}, folder / EMBEDDINGS)
+            save_file({name: own.numpy().copy()}, folder / EMBEDDINGS)
         save_file(self.lesions, out_dir / 'lesions.safetensors')
         (out_dir / 'config.json').write_text(json.dumps(self.config))
 
@@ -90,20 +91,34 @@ class TextualInversion:
         folder = Path(folder)
         about = json.loads((folder / 'config.json').read_text())
         pipeline, tokens = open_pipeline(about['base'], about['revision']), about['tokens']
-        learned_tokens.load_tokens(pipeline, [token_folder(folder, token) for token in tokens], tokens)
+        names = layer_tokens.names_in_layers(pipeline.unet, tokens, about['per_layer'])
+        learned_tokens.load_tokens(pipeline, [token_folder(folder, name) for name in names], names)
+        if about['per_layer']:
+            layer_tokens.read_by_layer(pipeline, tokens)
         nps = NPSCorrection.load(folder / 'nps.safetensors')
         return cls(pipeline, about, nps, load_file(folder / 'lesions.safetensors'))
 
     @property
+    def names(self):
+        """Names of all tokens in the vocabulary: K, or with per_layer (layers K), layer by layer."""
+        return layer_tokens.names_in_layers(
+            self.pipeline.unet, self.config['tokens'], self.config['per_layer']
+        )
+
+    @property
     def vectors(self):
-        """The learned embedding vectors: float32 (K, num_vectors, d)."""
+        """The learned embedding vectors: float32 (K, num_vectors, d).
+
+        With per_layer (K, layers num_vectors, d), those of the first layer first.
+        """
         table = self.pipeline.text_encoder.get_input_embeddings().weight.detach().float().cpu()
         ids = self.pipeline.tokenizer.added_tokens_encoder
         own = [
             sorted(i for name, i in ids.items() if name == token or name.startswith(f'{token}_'))
-            for token in self.config['tokens']
+            for token in self.names
         ]
-        return table[torch.tensor(own)]
+        by_layer = table[torch.tensor(own)].unflatten(0, (-1, len(self.config['tokens'])))
+        return by_layer.transpose(0, 1).flatten(1, 2)
 
     def sample(self, label, n, seed, nps_correction=True, **changes):
         """`n` images of class number `label`: uint8 (n, H, W); the same seed gives the same images.
@@ -149,7 +164,7 @@ class TextualInversion:
 
 def model_config(config, cohort):
     """What config.json says of base and sampling."""
-    names = ('base', 'revision', 'guidance', 'sampling_steps', 'strength', 'd4_augmentation')
+    names = ('base', 'revision', 'per_layer', 'guidance', 'sampling_steps', 'strength', 'd4_augmentation')
     return {name: getattr(config, name) for name in names} | {
         'prompt': config.templates[0],
         'classes': cohort.class_names,
@@ -166,19 +181,22 @@ def prepare(config, cohort):
     """(pipeline, tokens, words, vectors): a frozen pipeline whose tokenizer knows a new token for each class.
 
     words     what the vectors of each class start from      vectors   the initial ones, float32 (K
-              num_vectors, d)
+              num_vectors, d); with per_layer (layers K num_vectors, d), the same in each layer
     """
     pipeline, n = open_pipeline(config.base, config.revision), config.num_vectors
     tokenizer, known = pipeline.tokenizer, pipeline.text_encoder.get_input_embeddings().weight
     tokens = learned_tokens.tokens_for(cohort.class_names, tokenizer)
     words = learned_tokens.initial_words(cohort, config.initialiser, n, tokenizer)
     vectors = learned_tokens.initial_vectors(words, n, tokenizer, known, config.seed)
-    tokenizer.add_tokens([name for token in tokens for name in learned_tokens.vector_names(token, n)])
-    return pipeline, tokens, words, vectors
+    names = layer_tokens.names_in_layers(pipeline.unet, tokens, config.per_layer)
+    tokenizer.add_tokens([vector for name in names for vector in learned_tokens.vector_names(name, n)])
+    if config.per_layer:
+        layer_tokens.read_by_layer(pipeline, tokens)
+    return pipeline, tokens, words, vectors.repeat(len(names) // len(tokens), 1)
 
 
 def train_tokens(model, loop, cohort, config, snapshots):
-    """Train the embedding `words` of the loop on `cohort`; returns its EMA vectors (K num_vectors, d)."""
+    """Train the embedding `words` of the loop on `cohort`; returns its EMA vectors, as many."""
     pipeline, about = model.pipeline, model.config
     data = InversionData(pipeline, cohort, about['tokens'], config.templates, config.d4_augmentation)
 
