@@ -35,60 +35,6 @@ def short_checkpoints(monkeypatch):
     monkeypatch.setattr(textual_inversion, 'CHECKPOINT_EVERY', 2)
 
 
-@pytest.fixture(scope='module')
-def stable(tmp_path_factory):
-    """A saved pipeline of 64 px pictures like Stable Diffusion 1.5: noise predicted, PNDM, 77 tokens."""
-    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    torch.manual_seed(0)
-    blocks = ('CrossAttnDownBlock2D',) * 3 + ('DownBlock2D',), ('UpBlock2D',) + ('CrossAttnUpBlock2D',) * 3
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 8, 16, 16),
-        layers_per_block=1,
-        down_block_types=blocks[0],
-        up_block_types=blocks[1],
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=4,
-    )
-    vae = AutoencoderKL(
-        down_block_types=('DownEncoderBlock2D',) * 4,
-        up_block_types=('UpDecoderBlock2D',) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        sample_size=64,
-    )
-    tokenizer = captions.make_tokenizer(77)
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    schedule = PNDMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule='scaled_linear',
-        skip_prk_steps=True,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    folder = tmp_path_factory.mktemp('hub') / 'stable'
-    StableDiffusionPipeline(
-        vae, text, tokenizer, unet, schedule, None, None, requires_safety_checker=False
-    ).save_pretrained(folder)
-    return str(folder)
-
-
 def config(**changes):
     return config_of(TextualInversion, **TINY | changes)
 
@@ -108,9 +54,12 @@ def learned(folder):
 
 
 @pytest.mark.parametrize('kind, checkpointing', [('prompt_base', False), ('stable', True)])
-def test_from_a_folder_in_diffusers_layout_to_lesions(kind, checkpointing, request, tmp_path, cohort):
+@pytest.mark.parametrize('per_layer', [False, True])
+def test_from_a_folder_in_diffusers_layout_to_lesions(
+    kind, checkpointing, per_layer, request, tmp_path, cohort
+):
     """The path of the paper profile end to end: what is saved samples the same, in the class's own size."""
-    changes = {'base': request.getfixturevalue(kind), 'checkpointing': checkpointing}
+    changes = {'base': request.getfixturevalue(kind), 'checkpointing': checkpointing, 'per_layer': per_layer}
     model = fit(cohort, tmp_path, **changes, guidance=2.0, steps=2, contrast_weight=2.0)
     x = samples(model)
     assert x.dtype == np.uint8 and x.shape == (3, 3, 32, 32)
@@ -127,7 +76,8 @@ def test_from_a_folder_in_diffusers_layout_to_lesions(kind, checkpointing, reque
     about = json.loads((tmp_path / 'config.json').read_text())
     assert about['tokens'] == ['<small>', '<middle>', '<large>'] and about['snapshot_steps'] == [0, 1, 2]
     assert np.load(tmp_path / 'snapshots.npy').shape == (3, 3, 2, 32, 32)
-    assert model.vectors.shape[:2] == (3, 2)
+    layers = {'prompt_base': 7, 'stable': 10}[kind] if per_layer else 1
+    assert model.vectors.shape[:2] == (3, 2 * layers)
 
 
 def test_nothing_but_the_new_vectors_moves(prompt_base, tmp_path, cohort, monkeypatch):
@@ -176,7 +126,7 @@ def test_a_fresh_standard_pipeline_samples_the_same_images(prompt_base, tmp_path
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_textual_inversion([str(tmp_path / 'words' / n) for n in ('small', 'middle', 'large')])
-    networks.plain_attention(pipe.unet)
+    networks.for_sampling(pipe.unet)
     assert torch.equal(learned(tmp_path), pipe.text_encoder.get_input_embeddings().weight[-6:])
     for k, name in enumerate(cohort.class_names):
         ours = model.sample_uncorrected(k, 3, seed=k, guidance=2.0, strength=strength)

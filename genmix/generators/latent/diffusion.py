@@ -13,12 +13,14 @@ import torch
 
 from genmix.generators import register
 from genmix.generators.latent import distributed
+from genmix.generators.latent.backbones import PromptConditioned
 from genmix.generators.latent.config import DiffusionConfig
 from genmix.generators.latent.fine_tuning import fine_tuning_loss, load_net, open_for_training, save_net
 from genmix.generators.latent.loss import sample_latents
 from genmix.generators.latent.noise_texture import NPSCorrection
 from genmix.generators.latent.snapshots import Snapshots, snapshot_steps
 from genmix.generators.latent.training_loop import TrainingLoop
+from genmix.generators.pretrained import networks
 from genmix.run.device import DEVICE, seed_all
 from genmix.run.gpu import in_parts
 
@@ -66,7 +68,7 @@ class Diffusion:
             model.save(out_dir)
             loop.finish(out_dir / 'train_log.csv')
             snapshots.clear()
-        return model
+        return model.for_sampling()
 
     def save(self, folder):
         """Write what `load` reads."""
@@ -82,7 +84,14 @@ class Diffusion:
         about = json.loads((folder / 'config.json').read_text())
         base, net = open_model(about)
         load_net(net, folder / 'denoiser', about['lora_rank'])
-        return cls(base, net.to(DEVICE), about, NPSCorrection.load(folder / 'nps.safetensors'))
+        nps = NPSCorrection.load(folder / 'nps.safetensors')
+        return cls(base, net.to(DEVICE), about, nps).for_sampling()
+
+    def for_sampling(self):
+        """This model, trained no more, with a U-Net that samples as fast as it can here."""
+        if isinstance(self.net, PromptConditioned):
+            networks.for_sampling(self.net.denoiser)
+        return self
 
     def sample(self, label, n, seed, guidance=None, steps=None, nps_correction=True):
         """`n` images of class number `label`: uint8 (n, H, W); the same seed gives the same images.
@@ -116,8 +125,8 @@ class Diffusion:
 def train_denoiser(model, loop, cohort, config, snapshots):
     """Train the net of a Diffusion in its loop; returns the Diffusion with the EMA of that net."""
 
-    def snapshot(networks, step):
-        averaged = Diffusion(model.base, networks['denoiser'], model.config)
+    def snapshot(averages, step):
+        averaged = Diffusion(model.base, averages['denoiser'], model.config)
         snapshots.add(averaged.sample_grid(config.snapshot_samples), step)
 
     loss_of = fine_tuning_loss(model.base, model.net, cohort, config, loop.accelerator)
