@@ -19,6 +19,7 @@ from genmix import StudyError
 from genmix.generators.latent.loss import denoising_loss
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import captions, networks, shipped
+from genmix.run.log import MARK
 from tools.base import autoencoder, model_card, photographs, pretrain, scenes, sentences
 from tools.base.settings import RECIPE, Settings
 
@@ -57,7 +58,7 @@ def test_no_ct_no_phantom_and_no_medical_picture():
         for folder in ('genmix/generators/pretrained', 'tools/base', 'genmix/generators/latent')
     )
     shared = [file for file in latent if file.stem in ('loss', 'training_loop')]
-    assert len(own) == 4 and len(tools) == 9 and len(shared) == 2
+    assert len(own) == 5 and len(tools) == 9 and len(shared) == 2
     for file in (*own, *shared, *tools):
         allowed = ALLOWED + TRAINING if file in tools else ALLOWED
         mine = {name for name in imports_of(file) if name.startswith('genmix')}
@@ -252,6 +253,32 @@ def test_both_variants_load_in_a_standard_pipeline(made):
     assert np.array_equal(x, networks.sample_images(ours, prompts, steps=2))
 
 
+def test_sampling_and_training_forms_of_a_denoiser_agree(made, monkeypatch):
+    """In fp32: fused attention and channels last against plain attention, prediction and gradient."""
+    unet = shipped.load('mixed', made / 'weights').unet
+    for name in ('genmix.run.device.bf16_pays', 'genmix.generators.pretrained.networks.bf16_pays'):
+        monkeypatch.setattr(name, lambda: False)
+    generator = torch.Generator().manual_seed(0)
+    x, t = torch.randn(3, 4, 16, 16, generator=generator), torch.tensor([10, 500, 900])
+    condition = torch.randn(3, captions.LENGTH, 16, generator=generator, requires_grad=True)
+
+    def found():
+        y = unet(x, t, condition).sample
+        return y, *torch.autograd.grad(y.square().sum(), condition)
+
+    networks.for_sampling(unet)
+    assert unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not unet.conv_in.weight.is_contiguous()
+    fast = found()
+    networks.plain_attention(unet)
+    assert all(p.is_contiguous() for p in unet.parameters()), 'as an optimiser expects it'
+    assert {type(p).__name__ for p in unet.attn_processors.values()} == {'AttnProcessor'}
+    for ours, theirs in zip(fast, found()):
+        assert (ours - theirs).norm() < 1e-4 * theirs.norm()
+    monkeypatch.setattr('genmix.generators.pretrained.networks.bf16_pays', lambda: True)
+    assert networks.for_sampling(unet).conv_in.weight.is_contiguous()
+
+
 def test_textual_inversion_loads(made, tmp_path):
     from safetensors.torch import save_file
 
@@ -304,7 +331,7 @@ def test_a_wrong_or_missing_file_is_one_sentence(made, tmp_path):
 
 @pytest.mark.smoke
 def test_the_appendix_runs_from_weights(made, project):
-    """A1_base_model from first to last cell, on the tiny weights; nothing on stderr."""
+    """A1_base_model from first to last cell, on the tiny weights; on stderr nothing but the log."""
     shutil.copytree(ROOT / 'notebooks', project / 'notebooks')
     call = [
         sys.executable,
@@ -320,13 +347,19 @@ def test_the_appendix_runs_from_weights(made, project):
         'samples=1',
         'A1_base_model.sampling_steps=2',
         'dev_lesions=4',
+        'shape_samples=2',
+        'ceiling_lesions=4',
+        'ceiling_steps=2',
     ]
     done = subprocess.run(
         call, cwd=project, env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True
     )
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
     executed = (project / 'runs' / 'base' / 'notebooks' / 'A1_base_model.ipynb').read_text()
-    assert '"stderr"' not in executed and executed.count('"image/png": "') == 8
+    outputs = [o for cell in json.loads(executed)['cells'] for o in cell.get('outputs', [])]
+    errors = ''.join(''.join(o['text']) for o in outputs if o.get('name') == 'stderr')
+    assert [line for line in errors.splitlines() if not line.startswith(MARK)] == []
+    assert executed.count('"image/png": "') == 11
 
 
 @pytest.mark.parametrize('variant', shipped.VARIANTS)
