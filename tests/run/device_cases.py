@@ -90,9 +90,26 @@ def textual_inversion():
     from genmix.generators.latent import textual_inversion
 
     textual_inversion.NPS_SAMPLES = 2
-    model = latent(textual_inversion.TextualInversion, contrast_weight=1.0, num_vectors=2)
-    assert model.sample(0, 2, seed=0, strength=0.5).shape == (2, 32, 32)
-    assert model.vectors.shape[:2] == (3, 2)
+    for per_layer in (False, True):
+        changes = {'contrast_weight': 1.0, 'num_vectors': 2, 'per_layer': per_layer}
+        model = latent(textual_inversion.TextualInversion, **changes)
+        assert model.sample(0, 2, seed=0, strength=0.5).shape == (2, 32, 32)
+        assert model.vectors.shape[:2] == (3, 2 * len(model.names) // 3)
+
+
+@case
+def tests_of_a_base():
+    from conftest import blobs
+
+    from genmix.appendix import ceiling
+    from genmix.generators.pretrained import prompt_tests, shipped
+
+    pipeline, lesions = shipped.load('natural'), blobs((4, 4, 4))
+    assert len(prompt_tests.shape_shares(pipeline, n=2, steps=2)) == 2
+    found = prompt_tests.caption_losses(pipeline, lesions.images.repeat(2, 1).repeat(2, 2), ['a'] * 12, 1)
+    assert found['own'] == found['shuffled'] > 0, 'equal captions'
+    with tempfile.TemporaryDirectory() as folder:
+        ceiling.write_ceiling(pipeline, lesions, Path(folder), steps=2)
 
 
 @case
