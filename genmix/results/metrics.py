@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics as sk
 
 from genmix import StudyError
 from genmix.data.cohort import read_rows
@@ -135,11 +134,17 @@ def score(y: np.ndarray, p: np.ndarray, mass: np.ndarray | None = None) -> dict[
     y int (n,), p float (n, K), mass of `decide`.  Sensitivity and specificity take each class against the
     rest; AUC is macro one-vs-rest. A class that the test set lacks is left out of the means.
     """
-    counts = sk.confusion_matrix(y, decide(p, mass), labels=range(p.shape[1]))
+    counts = confusion_matrix(y, decide(p, mass), p.shape[1])
     values = {m: float(v) for m, v in from_confusion(counts).items()}
     if len(np.unique(y)) > 1:
         values['macro_auc', 'all'] = float(weighted_auc(y, p, np.ones((len(y), 1)))[0])
     return values
+
+
+def confusion_matrix(y: np.ndarray, guess: np.ndarray, n_classes: int, weight=None) -> np.ndarray:
+    """(K true, K predicted) of classes y and guess, int (n,): counts, or sums of weight (n,)."""
+    cells = np.asarray(y) * n_classes + guess
+    return np.bincount(cells, weight, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def from_confusion(c: np.ndarray, required: np.ndarray | None = None) -> dict[tuple, np.ndarray]:
@@ -196,10 +201,10 @@ def metrics_table(predictions: pd.DataFrame, arms: dict[str, Arm], cohort: int =
 
 def _scores(part, names):
     """{(metric, label, rule): value} of the rows of one run."""
-    y, weight, classes = part.label.to_numpy(), calibration.weights_of(part), range(len(names))
+    y, weight = part.label.to_numpy(), calibration.weights_of(part)
     found = {}
     for rule in RULES:
-        c = sk.confusion_matrix(y, decisions(part, names, rule), labels=classes, sample_weight=weight)
+        c = confusion_matrix(y, decisions(part, names, rule), len(names), weight)
         found |= {full_key(m, rule): float(v) for m, v in from_confusion(c).items()}
     if len(np.unique(y)) > 1:
         auc = weighted_auc(y, probabilities(part, names), np.ones((len(y), 1)))
@@ -230,7 +235,7 @@ def confusions(predictions, test_set, arms, rule=RULES[0]) -> dict[str, np.ndarr
     for arm in arms:
         part = predictions[(predictions.arm == arm) & (predictions.test_set == test_set)]
         guess = decisions(part, names, rule)
-        found[arm] = sk.confusion_matrix(part.label, guess, labels=range(len(names)))
+        found[arm] = confusion_matrix(part.label.to_numpy(), guess, len(names))
     return found
 
 

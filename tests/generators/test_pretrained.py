@@ -405,7 +405,7 @@ def test_the_variants_share_the_autoencoder_and_nothing_else(made):
 def test_the_card_names_the_training_images(made):
     natural, mixed = (shipped.card(v, made / 'weights') for v in shipped.VARIANTS)
     assert natural['scenes'] == 0 and mixed['scenes'] == 20
-    assert sum(s['crops'] for s in mixed['sources']) == 52
+    assert sum(s['images'] for s in mixed['sources']) == 52
     photos, art = (
         {s['picture'].removeprefix(package) for s in natural['sources'] if s['picture'].startswith(package)}
         for package in ('scikit-learn/', 'openclipart-png/')

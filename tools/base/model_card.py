@@ -155,7 +155,7 @@ def describe(variant, pipeline, settings, training, began=''):
         'scenes': int(counts.get('scene', 0)),
         'words': len({word for some in texts for text in some for word in text.split()}),
         'sources': [
-            {'picture': name, 'licence': licences.get(name, clipart.LICENCE), 'crops': int(n)}
+            {'picture': name, 'licence': licences.get(name, clipart.LICENCE), 'images': int(n)}
             for name, n in sorted(counts.items())
             if name != 'scene'
         ],
@@ -167,7 +167,7 @@ def describe(variant, pipeline, settings, training, began=''):
 def readme(about):
     """README.md of a variant, from the dict of its card."""
     settings = about['settings']
-    rows = [row['picture'].split('/', 1) + [row['licence'], row['crops']] for row in about['sources']]
+    rows = [row['picture'].split('/', 1) + [row['licence'], row['images']] for row in about['sources']]
     art = sum(n for package, *_, n in rows if package == clipart.PACKAGE)
     return README.format(
         variant=about['variant'],
