@@ -14,8 +14,9 @@ from conftest import SHARED, make, make_command, shell_environment
 @pytest.mark.smoke
 def test_killed_anywhere_it_completes(clone):
     """kill -9 of the whole process group at two moments; one more `make` then completes the predictions."""
-    goal = ('08_classification', 'PROFILE=smoke', 'RUN=killed')
-    command = make_command(*goal, 'SET=generators=[dcgan] arms=[none,genmix-dcgan@1/8]')
+    asked = 'SET=generators=[dcgan] arms=[none,genmix-dcgan@1/8]'
+    goal = ('08_classification', 'PROFILE=smoke', 'RUN=killed', asked)
+    command = make_command(*goal)
     silent = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL, 'start_new_session': True}
     for seconds in (6, 11):
         child = subprocess.Popen(command, cwd=clone, env=shell_environment(clone), **silent)
