@@ -3,7 +3,8 @@
 The same base, lesions in all eight symmetries, prompts, initial word, batch, steps, learning rate, schedule,
 AdamW and EMA; no contrast term, no learned conditions, no condition dropout.  What still differs: ours clips
 the gradient of the tokens, averages them (EMA) and adds noise to their initial vectors; the script of
-Textual Inversion flips images once more; and random numbers.
+Textual Inversion flips images once more; the scripts draw latents from the encoder and ours take its mean;
+the last learning rate is .02 of the first instead of 0; and random numbers.
 
 Every way returns (seconds (steps, 2), CPU and wall, of each step; {step: weights kept there}).  The first
 step of ours holds the encoding of all latents.
