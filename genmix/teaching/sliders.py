@@ -31,8 +31,8 @@ def slider(draw, name, values, static):
         '</figure>'
         for i, (label, value) in enumerate(zip(labels, values))
     )
-    bar = (
-        f'<input type="range" min="0" max="{len(labels) - 1}" value="0" '
+    bar = (  # JupyterLab would take the arrow keys for commands of its own
+        f'<input type="range" min="0" max="{len(labels) - 1}" value="0" data-lm-suppress-shortcuts="true" '
         f'style="width: 24em; vertical-align: middle" oninput="{escape(" ".join(MOVE.split()))}">'
     )
     label = f'<label>{escape(name)} {bar} <output>{labels[0]}</output></label>'
