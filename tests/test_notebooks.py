@@ -8,6 +8,7 @@ import pytest
 from conftest import make, python_m
 
 from genmix.generators import PAPER
+from genmix.mixing.arms import slug
 from genmix.run import notebooks
 from genmix.run.files import checksum
 from genmix.run.log import MARK
@@ -25,7 +26,7 @@ PROMISED = """
     synthetic/dcgan/images.npy synthetic/stylegan/images.npy synthetic/textual_inversion/images.npy
     synthetic/diffusion/images.npy synthetic/oracle/manifest.csv synthetic/my_generator/images.npy
     mixed/dcgan/manifest.csv mixed/my_generator/manifest.csv classifiers/classical/model.safetensors
-    predictions/genmix-dcgan-s1-f0.csv.gz predictions/cutmix-dcgan-s1-f0.csv.gz
+    predictions/genmix-dcgan@1of8-s1-f0.csv.gz predictions/cutmix-dcgan@1of2-s1-f0.csv.gz
     results/metrics.csv results/contrasts.csv results/claims.csv results/arms.csv
     results/selection_error.csv results/table.csv results/table.md results/table.tex
     audit/generator_card.csv audit/mixing/gains.csv embedding/neighbours.csv overview/lesion.csv
@@ -77,17 +78,18 @@ def test_the_chain_leaves_what_it_promises(finished):
 def test_a_generator_and_a_rule_in_a_file_each_take_part_everywhere(finished):
     run = finished[0] / 'runs' / 'smoke'
     metrics = pd.read_csv(run / 'results' / 'metrics.csv', keep_default_na=False)
-    plain = {'none', 'classical', 'oversample', 'mixup', 'oversample-mixup'}
-    forms = ('', 'mixup-', 'genmix-', 'cutmix-')
-    assert set(metrics.arm) == plain | {form + g for form in forms for g in GENERATORS}
-    for arm, kind in (('genmix-my_generator', 'genmix'), ('cutmix-my_generator', 'cutmix')):
+    plain = {'none', 'classical', 'oversample', 'mixup', 'oversample-mixup', 'genmix-diffusion-offline'}
+    forms, doses = ('', 'genmix-', 'cutmix-'), ('1/8', '1/2')
+    made = {f'{form}{g}@{dose}' for form in forms for g in GENERATORS for dose in doses}
+    assert set(metrics.arm) == plain | made - {'genmix-oracle@1/2', 'cutmix-oracle@1/2'}
+    for arm, kind in (('genmix-my_generator@1/2', 'genmix'), ('cutmix-my_generator@1/2', 'cutmix')):
         own = metrics[metrics.arm == arm]
-        assert set(own.generator) == {'my_generator'} and set(own.kind) == {kind}
+        assert set(own.generator) == {'my_generator'} and set(own.kind) == {kind} and set(own.dose) == {0.5}
     assert set(metrics.test_set) == {'holdout', 'population'}
     about = json.loads((run / 'predictions' / 'provenance.json').read_text())['params']
-    assert set(about['arms']) == set(metrics.arm) and about['arms']['cutmix-dcgan']['rule'] == 'cutmix'
-    assert set(about['trials']) == {f'{arm}-s{seed}-f0' for arm in about['arms'] for seed in (0, 1)}
-    assert set(about['batches']) == {'mixed_share', 'mix', 'synthetic_balance', 'mixup_off'}
+    assert set(about['arms']) == set(metrics.arm) and about['arms']['cutmix-dcgan@1/8']['rule'] == 'cutmix'
+    assert set(about['trials']) == {f'{slug(arm)}-s{seed}-f0' for arm in about['arms'] for seed in (0, 1)}
+    assert set(about['batches']) == {'mixed_share', 'pairing', 'mixup_off'}
 
 
 @pytest.mark.smoke
@@ -119,7 +121,7 @@ def test_no_test_patient_is_seen(finished):
     seen = splits[splits.fold0 == 'train']
     for name in GENERATORS:
         assert set(pd.read_csv(run / 'mixed' / name / 'manifest.csv').real) <= set(seen.id)
-    p = pd.read_csv(run / 'predictions' / 'dcgan-s0-f0.csv.gz')
+    p = pd.read_csv(run / 'predictions' / 'dcgan@1of8-s0-f0.csv.gz')
     held = p[p.test_set == 'holdout']
     assert len(held) and not set(held.patient) & set(seen.patient) and not set(p.id) & set(seen.id)
 
@@ -196,7 +198,7 @@ def test_a_notebook_without_make(finished):
 def test_a_deleted_prediction_is_made_again_and_no_other(finished):
     clone, _ = finished
     folder = clone / 'runs' / 'smoke' / 'predictions'
-    before, lost = files(folder), folder / 'cutmix-dcgan-s1-f0.csv.gz'
+    before, lost = files(folder), folder / 'cutmix-dcgan@1of2-s1-f0.csv.gz'
     same = lost.read_bytes()
     lost.unlink()
     again = make(clone, 'all', 'PROFILE=smoke')
