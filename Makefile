@@ -128,13 +128,13 @@ UV      = $(shell command -v uv 2>/dev/null)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --compile-bytecode --python .venv/bin/python,.venv/bin/python -m pip install --quiet \
   --disable-pip-version-check)
 NO_CPU  := ^(nvidia-|cuda-|triton==)
-SIZES   = $(if $(CUDA),7 GB and 3 GB to download (TORCH=cpu: 2.5 and 0.7),2.5 GB and 0.7 GB to download)
+SIZES   = $(if $(CUDA),7 GB$(comma) 3.5 GB to download (TORCH=cpu: 2.5 and 0.8),2.5 GB$(comma) 0.8 GB to download)
 torch_pins = $$(sed -nE 's/^(torch(vision)?==[^ ]+).*/\1$(1)/p' requirements.lock)
 BRIEFLY := PIP_DEFAULT_TIMEOUT=15 PIP_RETRIES=1 UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=1
 
 .venv/.complete: requirements.lock pyproject.toml $(if $(filter $(KIND),$(BUILT)),,FORCE)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: Python {v[0]}.{v[1]} found, 3.11 to 3.13 needed: make PYTHON=python3.12 env")'
-	@echo "▸ building .venv with $(if $(UV),uv,pip), once: $(SIZES), 5 to 15 minutes"
+	@echo "▸ building .venv with $(if $(UV),uv,pip), once: $(SIZES), 3 to 15 minutes"
 	@rm -f $@
 	@$(PYTHON) -m venv $(if $(filter $(KIND),$(BUILT)),,--clear) .venv
 	@$(if $(filter cpu,$(KIND)),touch,rm -f) .venv/.cpu
@@ -143,7 +143,7 @@ BRIEFLY := PIP_DEFAULT_TIMEOUT=15 PIP_RETRIES=1 UV_HTTP_TIMEOUT=15 UV_HTTP_RETRI
 ifeq ($(KIND)-$(shell uname -s),cpu-Linux)
 	@if $(BRIEFLY) $(INSTALL) --no-deps --index-url $(TORCH_CPU_INDEX) $(call torch_pins,+cpu) 2>/dev/null; \
 	then grep -vE '$(NO_CPU)' requirements.lock > .venv/pins.txt; \
-	else echo "▸ $(TORCH_CPU_INDEX) does not have it, or no answer: PyTorch comes from PyPI, 4 GB larger"; fi
+	else echo "▸ $(TORCH_CPU_INDEX) is not reached, or lacks this version: PyTorch comes from PyPI, with CUDA, 4 GB more"; fi
 endif
 	@$(INSTALL) --no-deps $(call torch_pins)
 ifneq ($(CUDA),)
