@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -145,7 +146,7 @@ def prompt_base(tmp_path_factory):
     from genmix.generators.pretrained import captions, networks
 
     torch.manual_seed(0)
-    channels = {'latent_channels': 4, 'autoencoder': (8, 8, 8), 'denoiser': (8, 8, 8)}
+    channels = {'latent_channels': 4, 'autoencoder': (8, 8, 8), 'denoiser': (8, 8)}
     size = networks.Size(image=16, text=8, text_layers=1, groups=4, **channels)
     tokenizer = captions.make_tokenizer()
     nets = networks.make_autoencoder(size), networks.make_denoiser(size)
@@ -210,6 +211,13 @@ def stable(tmp_path_factory):
         vae, text, tokenizer, unet, schedule, None, None, requires_safety_checker=False
     ).save_pretrained(folder)
     return str(folder)
+
+
+def count_layers(base):
+    """How many layers of a saved pipeline's U-Net read the prompt, from its config.json."""
+    about = json.loads((Path(base) / 'unet' / 'config.json').read_text())
+    n, down, up = about['layers_per_block'], about['down_block_types'], about['up_block_types']
+    return n * down.count('CrossAttnDownBlock2D') + 1 + (n + 1) * up.count('CrossAttnUpBlock2D')
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from conftest import blobs
 from genmix.appendix import ceiling
 from genmix.generators.latent.backbones import encode_prompts
 from genmix.generators.latent.frozen_pipeline import fingerprint, open_pipeline
+from genmix.generators.latent.layer_tokens import cross_attention_layers
 from genmix.generators.latent.loss import denoising_loss
 
 
@@ -15,17 +16,18 @@ from genmix.generators.latent.loss import denoising_loss
 def found(prompt_base, tmp_path_factory):
     folder, cohort = tmp_path_factory.mktemp('ceiling'), blobs((10, 10, 10), size=16)
     pipeline = open_pipeline(prompt_base, None)
+    for layer in cross_attention_layers(pipeline.unet):
+        layer.to_out[0].weight.data *= 20  # initial weights hardly let the condition through
     before = fingerprint(pipeline)
     model = ceiling.optimise_condition(pipeline, cohort, folder, steps=150)
     return pipeline, before, model, cohort, folder
 
 
-def test_the_base_stays_as_it_was(found, prompt_base):
+def test_the_base_stays_as_it_was(found):
     pipeline, before, model, _, folder = found
     assert fingerprint(pipeline) == before
-    fresh = open_pipeline(prompt_base, None).unet.state_dict()
-    ours = model.net.denoiser.state_dict()
-    assert fresh.keys() == ours.keys() and all(torch.equal(fresh[k], ours[k]) for k in fresh)
+    frozen, ours = pipeline.unet.state_dict(), model.net.denoiser.state_dict()
+    assert frozen.keys() == ours.keys() and all(torch.equal(frozen[k], ours[k]) for k in frozen)
     assert [p.name for p in folder.iterdir()] == ['log.csv']
 
 
@@ -52,7 +54,7 @@ def test_lesions_are_easier_to_denoise_under_what_was_learned(found):
         )
 
     learned = (model.net.encodings + 30 * model.net.added)[labels]
-    assert loss(learned) < loss(start.expand(len(labels), -1, -1)) - 1e-3
+    assert loss(learned) < 0.98 * loss(start.expand(len(labels), -1, -1))
 
 
 def test_the_sheet_has_samples_of_every_class_and_its_lesions(found, prompt_base, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import blobs, config_of
+from conftest import blobs, config_of, count_layers
 from diffusers.models.attention_processor import AttnProcessor
 
 from genmix.generators.latent import layer_tokens, learned_tokens
@@ -14,9 +14,8 @@ from genmix.generators.pretrained import networks
 
 TINY = {'num_vectors': 2, 'steps': 2, 'batch_size': 6, 'sampling_steps': 2, 'contrast_weight': 0.0}
 TINY |= {'snapshot_samples': 2, 'snapshots': 3}
-LAYERS = {'prompt_base': 7, 'stable': 10}
 PROMPTS = ['a photo of a {}', 'a dark {}', 'a disc']
-kinds = pytest.mark.parametrize('kind', LAYERS)
+kinds = pytest.mark.parametrize('kind', ['prompt_base', 'stable'])
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +49,8 @@ class OwnEncoding(AttnProcessor):
 def written_out(base, tokens, vectors):
     """A pipeline with the tokens of all layers, loaded by diffusers, and for each layer encoded PROMPTS."""
     pipeline = open_pipeline(base, None)
+    for part in (pipeline.unet, pipeline.text_encoder):
+        part.to(vectors.dtype)
     names = layer_tokens.names_in_layers(pipeline.unet, tokens)
     with networks.quietly():
         for name, own in zip(names, vectors.detach().chunk(len(names))):
@@ -65,18 +66,19 @@ def written_out(base, tokens, vectors):
 def noisy(unet):
     generator = torch.Generator().manual_seed(1)
     size = unet.config.sample_size
-    x = torch.randn(3, unet.config.in_channels, size, size, generator=generator)
+    x = torch.randn(3, unet.config.in_channels, size, size, generator=generator, dtype=unet.dtype)
     return x, torch.tensor([10, 500, 900])
 
 
 @kinds
 def test_layers_are_listed_as_they_run(kind, request):
-    unet, seen = open_pipeline(request.getfixturevalue(kind), None).unet, []
+    base, seen = request.getfixturevalue(kind), []
+    unet = open_pipeline(base, None).unet
     layers = layer_tokens.cross_attention_layers(unet)
     for layer in layers:
         layer.register_forward_hook(lambda layer, *_: seen.append(layer))
     unet(*noisy(unet), torch.zeros(3, 5, unet.config.cross_attention_dim))
-    assert seen == layers and len(layers) == LAYERS[kind]
+    assert seen == layers and len(layers) == count_layers(base) > 1
     names = layer_tokens.names_in_layers(unet, ['<a>', '<b>'])
     assert names[:4] == ['<a>', '<b>', '<a@1>', '<b@1>'] and len(names) == 2 * len(layers)
     assert layer_tokens.names_in_layers(unet, ['<a>', '<b>'], per_layer=False) == ['<a>', '<b>']
@@ -84,7 +86,10 @@ def test_layers_are_listed_as_they_run(kind, request):
 
 @kinds
 def test_prediction_and_gradient_are_those_written_out(kind, opened, request):
+    """In float64, where the rounding of an attention kernel hides nothing."""
     pipeline, tokens, new = opened
+    for part in (pipeline.unet, pipeline.text_encoder, new):
+        part.double()
     ids = token_ids(pipeline, [prompt.format(tokens[1]) for prompt in PROMPTS])
     x, t = noisy(pipeline.unet)
     with learned_tokens.with_learned_tokens(pipeline, new):
@@ -93,12 +98,12 @@ def test_prediction_and_gradient_are_those_written_out(kind, opened, request):
     for layer, encoding in zip(layer_tokens.cross_attention_layers(plain.unet), encodings):
         layer.set_processor(OwnEncoding(encoding))
     theirs = plain.unet(x, t, torch.zeros_like(encodings[0])).sample
-    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-9)
     for y in (ours, theirs):
         (y * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
     table = plain.text_encoder.get_input_embeddings().weight.grad[-len(new.weight) :]
-    assert (new.weight.grad - table).norm() < 1e-4 * table.norm()
-    by_layer = new.weight.grad.unflatten(0, (LAYERS[kind], 3, 2)).norm(dim=-1)
+    assert (new.weight.grad - table).norm() < 1e-6 * table.norm()
+    by_layer = new.weight.grad.unflatten(0, (-1, 3, 2)).norm(dim=-1)
     assert (by_layer[:, 1] > 0).all() and (by_layer[:, [0, 2]] == 0).all(), 'each layer, one token'
 
 
@@ -133,19 +138,19 @@ def test_training_starts_where_the_published_one_does(fitted):
 
 def test_what_is_saved_comes_back_and_leaves_the_base_as_it_was(fitted, prompt_base):
     model, untouched = TextualInversion.load(fitted / 'own'), open_pipeline(prompt_base, None)
+    n = count_layers(prompt_base)
     known, grown = (p.text_encoder.get_input_embeddings().weight for p in (untouched, model.pipeline))
-    assert torch.equal(known, grown[: len(known)]) and len(grown) == len(known) + 7 * 3 * 2
+    assert torch.equal(known, grown[: len(known)]) and len(grown) == len(known) + n * 3 * 2
     for part in ('unet', 'vae'):
         before, after = (getattr(p, part).state_dict() for p in (untouched, model.pipeline))
         assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
     folders = {p.name for p in (fitted / 'own' / 'words').iterdir()}
-    names = {
-        n + suffix for n in ('small', 'middle', 'large') for suffix in ('', *(f'@{i}' for i in range(1, 7)))
-    }
+    suffixes = ['', *(f'@{i}' for i in range(1, n))]
+    names = {name + suffix for name in ('small', 'middle', 'large') for suffix in suffixes}
     assert folders == names
-    assert torch.equal(model.vectors.unflatten(1, (7, 2)).transpose(0, 1).flatten(0, 2), grown[len(known) :])
-    start = prepare(config(prompt_base), blobs())[-1].unflatten(0, (7, 3, 2)).transpose(0, 1)
-    moved = (model.vectors.unflatten(1, (7, 2)) - start).abs().amax((-1, -2))
+    assert torch.equal(model.vectors.unflatten(1, (n, 2)).transpose(0, 1).flatten(0, 2), grown[len(known) :])
+    start = prepare(config(prompt_base), blobs())[-1].unflatten(0, (n, 3, 2)).transpose(0, 1)
+    moved = (model.vectors.unflatten(1, (n, 2)) - start).abs().amax((-1, -2))
     assert (moved > 1e-3).all(), 'the vectors of every class have moved in every layer'
     ours = networks.sample_images(model.pipeline, ['a dark disc'] * 2, 2, 2.0)
     theirs = networks.sample_images(untouched, ['a dark disc'] * 2, 2, 2.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import blobs, config_of
+from conftest import blobs, config_of, count_layers
 from safetensors.torch import load_file
 
 from genmix import StudyError
@@ -76,7 +76,7 @@ def test_from_a_folder_in_diffusers_layout_to_lesions(
     about = json.loads((tmp_path / 'config.json').read_text())
     assert about['tokens'] == ['<small>', '<middle>', '<large>'] and about['snapshot_steps'] == [0, 1, 2]
     assert np.load(tmp_path / 'snapshots.npy').shape == (3, 3, 2, 32, 32)
-    layers = {'prompt_base': 7, 'stable': 10}[kind] if per_layer else 1
+    layers = count_layers(changes['base']) if per_layer else 1
     assert model.vectors.shape[:2] == (3, 2 * layers)
 
 
