@@ -78,7 +78,7 @@ def generators_differ(run):
 def corrected_t(run, splits):
     """(mean, half of the 95 % interval) of genmix-dcgan@1/8 - dcgan@1/8 over two folds."""
     metrics = pd.read_csv(run / 'results' / 'metrics.csv')
-    chosen = 'metric == "balanced_accuracy" and label == "all" and test_set == "holdout"'
+    chosen = 'metric == "balanced_accuracy" and rule == "prior" and label == "all" and test_set == "holdout"'
     score = metrics.query(chosen).pivot(index='fold', columns='arm', values='value')
     gaps = score['genmix-dcgan@1/8'] - score['dcgan@1/8']
     folds = [splits[f'fold{k}'] for k in (0, 1)]

@@ -1188,7 +1188,7 @@ def test_a_whole_run_on_dicom_names_nobody(clone, tmp_path):
         'all',
         'PROFILE=smoke',
         'RUN=ct',
-        f'SET=dataset=ct data_dir={folder} generators=[dcgan] seeds=1 arms=[none,genmix-dcgan]',
+        f'SET=dataset=ct data_dir={folder} generators=[dcgan] seeds=1 arms=[none,genmix-dcgan@1/8]',
     )
     assert done.returncode == 0, done.stdout + done.stderr
     run = clone / 'runs/ct'
