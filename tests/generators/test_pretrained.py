@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 from safetensors.torch import load_file
+from scipy.fft import dctn
 
 from genmix import StudyError
 from genmix.generators.latent.loss import denoising_loss
@@ -27,10 +28,10 @@ from tools.base.nouns import FOLDERS, TRANSLATED
 from tools.base.settings import RECIPE, Settings
 
 SIZE = networks.Size(
-    image=64, latent_channels=4, autoencoder=(4, 4, 8), denoiser=(8, 8, 16), text=16, text_layers=1, groups=4
+    image=64, latent_channels=4, autoencoder=(8, 8, 8), denoiser=(8, 8, 16), text=16, text_layers=1, groups=4
 )
 FEW = {'composites': 12, 'crops': 40, 'scenes': 20, 'captions': 2, 'autoencoder_steps': 4}
-FEW |= {'autoencoder_batch': 4, 'steps': 4}
+FEW |= {'autoencoder_batch': 4, 'small_steps': 2, 'small_batch': 4, 'steps': 4}
 FEW |= {'packages': ('scikit-learn', clipart.PACKAGE), 'batch_size': 4, 'checkpoint_every': 2}
 TINY = replace(Settings.read(), size=SIZE, **FEW)
 # What the code of the base may import of the package: no cohort, no CT, no phantom, no generator of lesions.
@@ -252,38 +253,36 @@ def test_a_missing_package_is_a_line_or_a_sentence(tmp_path, capsys, monkeypatch
         clipart.collect((clipart.PACKAGE,), tmp_path)
 
 
-def test_standardised_latents_and_the_same_reconstruction():
-    torch.manual_seed(0)
-    net = networks.make_autoencoder(TINY.size).eval()
+def test_latents_are_taught_the_lowest_frequencies_of_blocks():
+    """By definition, against scipy: orthonormal DCT-II of 4 x 4 pixels, and the variances asked for."""
+    images = np.random.default_rng(0).integers(0, 256, (200, 64, 64), np.uint8)
+    images[:] = (images * 0.3 + 170 * np.random.default_rng(1).random((200, 1, 1))).astype(np.uint8)
+    x = networks.to_rgb_input(images)
+    block = dctn(x[5, 0, 8:12, 20:24].numpy(), norm='ortho')
+    wanted = np.array([block[0, 0], block[0, 1], block[1, 0], block[1, 1]])
+    for whitening in (0.0, 0.5, 1.0):
+        taught = autoencoder.Frequencies(images, SIZE, whitening)
+        found = taught(x)
+        mean, scale = (v.flatten().cpu().numpy() for v in (taught.mean, taught.scale))
+        assert np.allclose(found[5, :, 2, 5].cpu() * scale + mean, wanted, atol=1e-5)
+        variance = found.var((0, 2, 3)).cpu()
+        plain = autoencoder.Frequencies(images, SIZE, 0.0)(x).var((0, 2, 3)).cpu()
+        assert variance.mean().item() == pytest.approx(1, rel=1e-3)
+        assert torch.allclose(variance / variance[0], (plain / plain[0]) ** (1 - whitening), rtol=1e-3)
+
+
+def test_the_autoencoder_learns_these_frequencies(made):
+    """In a few steps already, the latents come nearer to what they are taught."""
     images = np.random.default_rng(0).integers(0, 256, (24, 64, 64), np.uint8)
-
-    def there():
-        return net.encode(networks.to_rgb_input(images)).latent_dist.mean
-
-    with torch.no_grad():
-        before = net.decode(there()).sample
-        autoencoder.standardise(net, images, floor=0.0)
-        rows = there().transpose(0, 1).flatten(1)
-        assert torch.allclose(rows.mean(1), torch.zeros(4), atol=0.05)
-        assert torch.allclose(rows.cov(), torch.eye(4), atol=0.1)
-        assert torch.allclose(net.decode(there()).sample, before, atol=1e-3)
-
-
-def test_half_whitened_latents_keep_the_order_of_their_variances():
+    wide = replace(TINY, autoencoder_steps=60, autoencoder_lr=0.004, checkpoint_every=60)
     torch.manual_seed(0)
-    net = networks.make_autoencoder(TINY.size).eval()
-    images = np.random.default_rng(0).integers(0, 256, (24, 64, 64), np.uint8)
+    taught = autoencoder.Frequencies(images, SIZE, wide.whitening)(networks.to_rgb_input(images))
 
-    def variances():
-        rows = net.encode(networks.to_rgb_input(images)).latent_dist.mean.transpose(0, 1).flatten(1)
-        return torch.linalg.eigvalsh(rows.double().cov()).flip(0)
+    def distance(net):
+        return (networks.encode(net, images) - taught.cpu()).square().mean().item()
 
-    with torch.no_grad():
-        before = variances()
-        autoencoder.standardise(net, images, 0.5, floor=0.0)
-        after = variances()
-        assert torch.allclose(after / after[0], (before / before[0]).sqrt(), rtol=0.05)
-        assert after.mean().item() == pytest.approx(1, rel=0.01)
+    before = distance(networks.make_autoencoder(SIZE))
+    assert distance(autoencoder.train_autoencoder(images, wide, made / 'taught')) < 0.7 * before
 
 
 def test_local_contrast_rewards_noise_that_lost_its_pixels():
@@ -335,7 +334,7 @@ def test_min_snr_weights_clear_steps_less():
 
 
 def test_settings_are_checked(tmp_path):
-    for name, text in (('stepps', 'stepps: 3'), ('kl', RECIPE.read_text().replace('kl:', '# '))):
+    for name, text in (('stepps', 'stepps: 3'), ('min_snr', RECIPE.read_text().replace('min_snr:', '# '))):
         (tmp_path / 'p.yaml').write_text(text)
         with pytest.raises(StudyError, match=f'check {name}'):
             Settings.read(tmp_path / 'p.yaml')

@@ -185,7 +185,9 @@ class Plain:
             truncation=True,
             return_tensors='pt',
         ).input_ids
-        latents = pipe.vae.encode(networks.to_rgb_input(images)).latent_dist.mean.detach()
+        found = pipe.vae.encode(networks.to_rgb_input(images))
+        latents = getattr(found, 'latents', None)
+        latents = (found.latent_dist.mean if latents is None else latents).detach()
         latents = latents * pipe.vae.config.scaling_factor
         predicted = pipe.unet(self.schedule.add_noise(latents, noise, t), t, pipe.text_encoder(ids)[0]).sample
         velocity = self.schedule.get_velocity(latents, noise, t)

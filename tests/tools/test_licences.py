@@ -25,7 +25,9 @@ def card(variant='mixed'):
     """The dict of a model card whose sources are all that the base may be trained on."""
     sources = [{'picture': f'{p.package}/{p.file}', 'licence': p.licence, 'images': 2} for p in PHOTOGRAPHS]
     sources.append({'picture': f'{clipart.PACKAGE}/tools', 'licence': clipart.LICENCE, 'images': 50})
-    settings = dict.fromkeys(('captions', 'autoencoder_steps', 'steps', 'batch_size', 'seed'), 6)
+    settings = dict.fromkeys(
+        ('captions', 'autoencoder_steps', 'small_steps', 'small_batch', 'steps', 'batch_size', 'seed'), 6
+    )
     about = {'variant': variant, 'parameters': {'unet': 3_000_000}, 'settings': settings, 'words': 200}
     about |= {'images': 2 * len(PHOTOGRAPHS) + 50 + 10, 'scenes': 10, 'began_with': ''}
     return about | {'sources': sources, 'limits': model_card.LIMITS}

@@ -1,10 +1,12 @@
-"""The autoencoder of the base: its reconstruction loss, its training, and its standardised latents."""
+"""The autoencoder of the base: what its latents are taught to be, its loss and its training."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.fft import dct
 
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import networks
@@ -16,9 +18,9 @@ KEYED = (
     'autoencoder_steps',
     'autoencoder_batch',
     'autoencoder_lr',
-    'kl',
     'noise',
     'energy',
+    'whitening',
     'ema',
     'seed',
     'size',
@@ -72,10 +74,44 @@ def sample_batch(images, settings, generator):
     return (x + strength * noise).clamp(-1, 1).to(DEVICE)
 
 
+class Frequencies:
+    """What the latents are taught to be: the lowest frequencies of each block of pixels, whitened in part.
+
+    A block is as large as one latent.  Its two-dimensional DCT-II, as in JPEG, is nearly decorrelated and
+    orders what a picture is made of from coarse to fine; latents that an autoencoder finds by itself do
+    neither, and a denoiser took many times the samples to learn shapes in them.  A coefficient of variance v
+    over pictures becomes a channel of mean 0 and variance v^(1 - whitening), up to a common factor that makes
+    the mean variance 1: with 1 all frequencies weigh alike; with less, noise hides fine detail first, as it
+    does in pixels.
+
+    images   uint8 (n, H, W), of which means and variances are taken
+    """
+
+    def __init__(self, images, size, whitening):
+        side = 2 ** (len(size.autoencoder) - 1)
+        basis = dct(np.eye(side), axis=0, norm='ortho')
+        order = sorted(product(range(side), repeat=2), key=lambda k: (sum(k), max(k), k))
+        kernel = np.stack([np.outer(basis[i], basis[j]) for i, j in order[: size.latent_channels]])
+        self.kernel = torch.as_tensor(kernel[:, None], dtype=torch.float32).to(DEVICE)
+        found = F.conv2d(networks.to_rgb_input(images, 1).to(DEVICE), self.kernel, stride=side)
+        self.mean, variance = (f(found, (0, 2, 3), keepdim=True) for f in (torch.mean, torch.var))
+        scale = variance ** (whitening / 2)
+        self.scale = scale * (variance / scale.square()).mean().sqrt()
+
+    def __call__(self, x):
+        """Pictures float (n, C, H, W) in [-1, 1], all channels alike -> float (n, latent channels, h, w)."""
+        found = F.conv2d(x[:, :1], self.kernel, stride=self.kernel.shape[-1])
+        return (found - self.mean) / self.scale
+
+
 def train_autoencoder(images, settings, folder):
-    """The autoencoder of photographs uint8 (n, H, W), latents standardised; checkpoints in `folder`."""
+    """The autoencoder of pictures uint8 (n, H, W); checkpoints in `folder`.
+
+    It encodes a picture as its `Frequencies`, which says nothing of the decoder: that one learns what
+    pictures have such frequencies, in images, across blocks, with noise of the right strength.
+    """
     seed_all(settings.seed)
-    photos = torch.as_tensor(images)
+    pictures = torch.as_tensor(images)
     loop = TrainingLoop(
         folder / 'autoencoder',
         {'autoencoder': networks.make_autoencoder(settings.size)},
@@ -84,47 +120,15 @@ def train_autoencoder(images, settings, folder):
         key_for(settings, KEYED, content_hash(images)),
     )
     net = loop.networks['autoencoder']
+    rows = np.random.default_rng(settings.seed).permutation(len(images))[:4000]
+    frequencies = Frequencies(images[rows], settings.size, settings.whitening)
 
     def loss_of(generator):
-        x = sample_batch(photos, settings, generator)[:, None].expand(-1, 3, -1, -1)
+        x = sample_batch(pictures, settings, generator)[:, None].expand(-1, 3, -1, -1)
         with autocast():
-            posterior = net.encode(x).latent_dist
-            y = net.decode(posterior.sample(generator if DEVICE.type == 'cpu' else None)).sample
-        loss = reconstruction_loss(y.float(), x, settings.energy)
-        return loss + settings.kl * posterior.kl().float().mean()
+            latents = net.encode(x).latents
+            y = net.decode(latents).sample
+        taught = F.mse_loss(latents.float() * net.config.scaling_factor, frequencies(x))
+        return reconstruction_loss(y.float(), x, settings.energy) + taught
 
-    net = loop.run(loss_of, 'autoencoder')['autoencoder']
-    rows = np.random.default_rng(settings.seed).permutation(len(images))[:4000]
-    standardise(net, images[rows], settings.whitening)
-    return net
-
-
-@torch.no_grad()
-def standardise(autoencoder, images, whitening=1.0, floor=0.01):
-    """Decorrelate the latents of `images` uint8 (n, H, W), in place: channels of mean 0, mean variance 1.
-
-    Reconstructions stay as they were.  Otherwise every channel is mostly brightness, and the denoiser's loss
-    hardly depends on noise.  A direction of variance v becomes a channel of variance v^(1 - whitening), up to
-    a common factor: with 1 all channels weigh alike; with 0.5 what a picture is mostly made of keeps more of
-    the signal, so that noise hides fine detail first, as it does in pixels.  Directions with less than
-    `floor` of the strongest one's variance are scaled as if they had that much: much of them is rounding.
-    The first and last 1 x 1 convolutions around the latents take the change; the variance that the encoder
-    states becomes its mean over some images.
-    """
-    latents = networks.encode(autoencoder, images) / autoencoder.config.scaling_factor
-    last, first, n = autoencoder.quant_conv, autoencoder.post_quant_conv, latents.shape[1]
-    rows = latents.transpose(0, 1).flatten(1).double()
-    variance, directions = torch.linalg.eigh(rows.cov())  # weakest first
-    variance = variance.flip(0)
-    scale = variance.clamp(min=floor * variance.max()) ** (whitening / 2)
-    scale = scale * (variance / scale.square()).mean().sqrt()
-    whiten = directions.T.flip(0) / scale[:, None]
-    back, mean, whiten = (t.float().to(DEVICE) for t in (whiten.inverse(), rows.mean(1), whiten))
-    posterior = autoencoder.encode(networks.to_rgb_input(images[:256]).to(DEVICE)).latent_dist
-    stated = whiten.square() @ posterior.var.mean((0, 2, 3))
-    first.bias += first.weight[:, :, 0, 0] @ mean
-    first.weight.copy_((first.weight[:, :, 0, 0] @ back)[:, :, None, None])
-    last.bias[:n] = whiten @ (last.bias[:n] - mean)
-    last.weight[:n] = (whiten @ last.weight[:n, :, 0, 0])[:, :, None, None]
-    last.bias[n:], last.weight[n:] = stated.log(), 0
-    autoencoder.register_to_config(scaling_factor=1.0)
+    return loop.run(loss_of, 'autoencoder')['autoencoder']

@@ -19,6 +19,8 @@ from tools.base import clipart
 from tools.base.photographs import PHOTOGRAPHS, author
 
 LIMIT = 12_000_000  # bytes of a variant
+# Files of losses, and the folder below that of the training whose log they are.
+LOSSES = {'autoencoder_loss.csv': 'autoencoder', 'small_loss.csv': '{}/small', 'loss.csv': '{}/full'}
 EXAMPLES = 48  # training images shown beside the weights
 LIMITS = (
     '64 px, gray, some hundreds of words: everyday things come out as icons of themselves.',
@@ -54,8 +56,10 @@ hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `
   composed or drawn from (size, tone, place, edge, ground, grain), and measured attributes (texture,
   sharpness, contrast, direction of lines, most pronounced spot, shading); each part is left out at random.
   Vocabulary: {words} words, `captions.py` beside this folder.
-- **Training**: autoencoder {autoencoder_steps} steps on pictures only, then denoiser and text encoder
-  {steps} steps of {batch_size}{began}, seed {seed}; losses in `loss.csv` and `autoencoder_loss.csv`.
+- **Training**: autoencoder {autoencoder_steps} steps on pictures only; its latents are the lowest
+  frequencies of blocks of pixels (DCT-II). Then denoiser and text encoder: {small_steps} steps of
+  {small_batch} pictures of half the side, {steps} steps of {batch_size} whole ones{began}, seed {seed}.
+  Losses in `autoencoder_loss.csv`, `small_loss.csv` and `loss.csv`.
 - **Files**: weights in float16 safetensors; `card.json` lists the SHA-256 of each.
 
 ## Limits
@@ -91,8 +95,8 @@ def export(variant, pipeline, settings, folder, out, training, began=''):
     for file in work.rglob('*.safetensors'):
         save_file({k: v.half().contiguous() for k, v in load_file(file).items()}, file, {'format': 'pt'})
     save_sheet(networks.load_pipeline(work), work / 'prompts.png')  # of the weights as shipped, rounded
-    for phase, name in ((variant, 'loss.csv'), ('autoencoder', 'autoencoder_loss.csv')):
-        pd.read_csv(folder / phase / 'log.csv').to_csv(work / name, index=False)
+    for name, phase in LOSSES.items():
+        pd.read_csv(folder / phase.format(variant) / 'log.csv').to_csv(work / name, index=False)
     save_examples(work, training, settings.seed)
     about = describe(variant, pipeline, settings, training, began)
     (work / 'README.md').write_text(readme(about))
@@ -179,8 +183,7 @@ def readme(about):
         captions=settings['captions'],
         words=about['words'],
         autoencoder_steps=settings['autoencoder_steps'],
-        steps=settings['steps'],
-        batch_size=settings['batch_size'],
+        **{name: settings[name] for name in ('small_steps', 'small_batch', 'steps', 'batch_size')},
         began=f', going on from other weights ({about["began_with"][:12]})' if about['began_with'] else '',
         seed=settings['seed'],
         limits='\n'.join(f'- {line}' for line in about['limits']),

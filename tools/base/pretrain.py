@@ -2,7 +2,8 @@
 
 1. Clip art on grounds and crops of photographs, with captions; for `mixed`, scenes as well.  2. One
 autoencoder, from the pictures alone.  3. For each variant the denoiser and the text encoder together, on
-cached latents.  4. Export in half precision with a model card.
+cached latents: first of pictures of half the side, which cost a quarter and teach what words mean, then of
+whole ones; `mixed` begins with the weights of `natural`.  4. Export in half precision with a model card.
 
 Both variants share the autoencoder: it says how an image is encoded, not what images there are, and trained
 on pictures only it shows `natural` nothing of the scenes.  The base never sees CT or phantoms: a test reads
@@ -10,13 +11,16 @@ what these modules import.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from genmix import StudyError
+from genmix.data.images import resize_uint8
 from genmix.generators.latent.loss import denoising_loss
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import captions, networks
@@ -32,6 +36,9 @@ from tools.base.training_images import content_hash, key_for, training_images
 KEYED = ('steps', 'batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
 
 
+PHASES = {'small': 2, 'full': 1}  # how many times smaller the pictures are
+
+
 def train_denoiser(variant, autoencoder, training, settings, folder, begin=None):
     """Train denoiser and text encoder together on cached latents; returns a pipeline of their EMA weights.
 
@@ -41,28 +48,47 @@ def train_denoiser(variant, autoencoder, training, settings, folder, begin=None)
     seed_all(settings.seed)
     images, texts, _ = training
     tokenizer, size = captions.make_tokenizer(), settings.size
-    latents, mark = cached_latents(autoencoder, images, folder / variant)
-    unet, text_encoder = networks.make_denoiser(size), networks.make_text_encoder(size, tokenizer)
-    if begin:
-        for name, net in (('unet', unet), ('text_encoder', text_encoder)):
-            net.load_state_dict(load_weights(begin / name))
-    loop = TrainingLoop(
-        folder / variant,
-        {'unet': unet, 'text_encoder': text_encoder},
-        settings,
-        settings.checkpoint_every,
-        key_for(settings, KEYED, variant, mark, begin and marks_of(begin)),
-    )
-    networks.plain_attention(unet)
+    nets = {
+        'unet': networks.plain_attention(networks.make_denoiser(size)),
+        'text_encoder': networks.make_text_encoder(size, tokenizer),
+    }
+    for name, net in nets.items() if begin else ():
+        net.load_state_dict(load_weights(begin / name))
+    began = marks_of(begin) if begin else []
 
     def pipeline_of(nets):
         return networks.make_pipeline(autoencoder, nets['unet'], nets['text_encoder'], tokenizer)
 
-    def save_samples(nets, step):
-        save_sheet(pipeline_of(nets), folder / variant / 'samples' / f'{step:06}.png')
+    for phase, shrink in PHASES.items():
+        where, config = folder / variant / phase, of_phase(settings, phase)
+        latents, mark = cached_latents(autoencoder, smaller(images, shrink), where)
+        key = key_for(config, KEYED, variant, phase, mark, began)
+        for net in nets.values():
+            net.requires_grad_(True)
+        loop = TrainingLoop(where, nets, config, settings.checkpoint_every, key)
 
-    loss_of = caption_loss(unet, text_encoder, tokenizer, latents, texts, settings)
-    return pipeline_of(loop.run(loss_of, variant, save_samples))
+        def save_samples(nets, step, where=where):
+            save_sheet(pipeline_of(nets), where / 'samples' / f'{step:06}.png')
+
+        loss_of = caption_loss(*loop.networks.values(), tokenizer, latents, texts, config)
+        began = [*began, key]
+        nets = loop.run(loss_of, f'{variant}, {phase}', save_samples if phase == 'full' else None)
+    return pipeline_of(nets)
+
+
+def of_phase(settings, phase):
+    """The settings with the steps and the batch size of a phase."""
+    if phase == 'full':
+        return settings
+    return replace(settings, steps=settings.small_steps, batch_size=settings.small_batch)
+
+
+def smaller(images, shrink):
+    """uint8 (n, H, H) -> uint8 (n, H / shrink, H / shrink)."""
+    side = images.shape[1] // shrink
+    return np.concatenate(
+        [resize_uint8(part, side) for part in np.array_split(images, 1 + len(images) // 4000)]
+    )
 
 
 def load_weights(folder):
@@ -115,8 +141,10 @@ def cached_latents(autoencoder, images, folder):
 def make(variant, settings, folder, out, begin=None):
     """Everything for one variant: images, the shared autoencoder, the denoiser, weights in out/<variant>.
 
-    begin   as in `train_denoiser`
+    begin   as in `train_denoiser`; `mixed` begins with out/natural where nothing else is named
     """
+    if variant == 'mixed' and begin is None:
+        begin = out / 'natural'
     pictures, _, _ = training_images('natural', settings, folder)
     autoencoder = train_autoencoder(pictures, settings, folder)
     training = training_images(variant, settings, folder)

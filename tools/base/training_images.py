@@ -22,7 +22,7 @@ def training_images(variant, settings, folder):
     file = cache / 'captions.json'
     about = json.loads(file.read_text()) if file.exists() else {}
     if about.get('key') != key:
-        images, texts, sources = make_images(variant, settings, folder / 'packages')
+        images, texts, sources = make_images(variant, settings, folder)
         with atomic_write(cache / 'images.npy') as part, open(part, 'wb') as out:
             np.save(out, images)
         about = {'key': key, 'captions': texts, 'sources': sources}
@@ -32,16 +32,23 @@ def training_images(variant, settings, folder):
     return np.load(cache / 'images.npy'), about['captions'], about['sources']
 
 
-def make_images(variant, settings, packages):
-    """As `training_images`, from the pictures in the folder `packages`."""
-    photos = photographs.collect(settings.packages, packages)
-    art = clipart.collect(settings.packages, packages)
+def make_images(variant, settings, folder):
+    """As `training_images`: `mixed` has the images of `natural` and then the scenes."""
+    if variant == 'mixed':
+        pictures = training_images('natural', settings, folder)
+        images, texts, sources = draw_all([(scene, settings.scenes, ())], settings)
+        return np.concatenate([pictures[0], images]), pictures[1] + texts, pictures[2] + sources
+    photos = photographs.collect(settings.packages, folder / 'packages')
+    art = clipart.collect(settings.packages, folder / 'packages')
     chance = composites.chances([picture for picture, _ in art])
     kinds = [(crop_of_photograph, settings.crops, (photos,))]
     if art:
         kinds.append((composite, settings.composites, (art, chance, [pixels for _, pixels in photos])))
-    if variant == 'mixed':
-        kinds.append((scene, settings.scenes, ()))
+    return draw_all(kinds, settings)
+
+
+def draw_all(kinds, settings):
+    """Images, captions and sources of all `kinds`, each (draw, how many, what it draws from)."""
     units = [
         (draw, range(start, min(start + CHUNK, n)), what, [settings.seed, i, start])
         for i, (draw, n, what) in enumerate(kinds)

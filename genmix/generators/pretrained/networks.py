@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn as nn
 
 from genmix.data.images import to_uint8, to_unit
 from genmix.generators.pretrained.captions import LENGTH
@@ -36,30 +35,21 @@ class Size:
 
 
 def make_autoencoder(size):
-    """AutoencoderKL for RGB, as all pipelines expect: gray goes in three times and comes out as the mean."""
-    from diffusers import AutoencoderKL
-    from diffusers.models.resnet import ResnetBlock2D
+    """AutoencoderTiny for RGB, as all pipelines expect: gray goes in three times and comes out as the mean.
 
-    net = AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=('DownEncoderBlock2D',) * len(size.autoencoder),
-        up_block_types=('UpDecoderBlock2D',) * len(size.autoencoder),
-        block_out_channels=size.autoencoder,
-        layers_per_block=1,
+    Its latents are the denoiser's over `scaling_factor`, for its decoder squeezes what lies beyond 3.
+    """
+    from diffusers import AutoencoderTiny
+
+    coarser = len(size.autoencoder) - 1
+    return AutoencoderTiny(
+        encoder_block_out_channels=size.autoencoder,
+        decoder_block_out_channels=size.autoencoder,
+        num_encoder_blocks=(0, *[1] * coarser),
+        num_decoder_blocks=(*[2] * coarser, 1),
         latent_channels=size.latent_channels,
-        norm_num_groups=size.groups,
-        sample_size=size.image,
-        mid_block_add_attention=False,
-        scaling_factor=1.0,
+        scaling_factor=2.0,
     )
-    for block in net.modules():
-        if isinstance(block, ResnetBlock2D):  # starts as the identity, which allows a higher learning rate
-            nn.init.zeros_(block.conv2.weight)
-    # Latents start nearly without noise: at its usual strength of 1, detail took thousands of steps to learn.
-    nn.init.zeros_(net.quant_conv.weight[size.latent_channels :])
-    nn.init.constant_(net.quant_conv.bias[size.latent_channels :], -8.0)
-    return net
 
 
 def make_denoiser(size):
@@ -187,16 +177,22 @@ def load_pipeline(folder):
 
 @contextmanager
 def quietly():
-    """No progress bars of diffusers and transformers while weights are read or written."""
+    """No progress bars of diffusers and transformers while weights are read or written, and no warnings.
+
+    AutoencoderTiny warns at every loading of an entry that it wrote into its own config.
+    """
     from diffusers.utils import logging as diffusers_log
     from transformers.utils import logging as transformers_log
 
     shown = [log for log in (diffusers_log, transformers_log) if log.is_progress_bar_enabled()]
     for log in shown:
         log.disable_progress_bar()
+    level = diffusers_log.get_verbosity()
+    diffusers_log.set_verbosity_error()
     try:
         yield
     finally:
+        diffusers_log.set_verbosity(level)
         for log in shown:
             log.enable_progress_bar()
 
@@ -216,12 +212,14 @@ def encode(autoencoder, images, batch_size=64):
     """Images uint8 (n, H, W) -> latents float32 (n, C, h, w): means, scaled for the denoiser."""
     images = torch.as_tensor(images)
 
-    def latents(part):
+    def encoded(part):
         with autocast():
             x = to_rgb_input(images[part]).to(DEVICE)
-            return autoencoder.encode(x).latent_dist.mean.float().cpu()
+            found = autoencoder.encode(x)
+        latents = found.latents if hasattr(found, 'latents') else found.latent_dist.mean
+        return latents.float().cpu()
 
-    parts = in_parts(latents, len(images), batch_size)
+    parts = in_parts(encoded, len(images), batch_size)
     return torch.cat(parts).clone() * autoencoder.config.scaling_factor
 
 
