@@ -73,7 +73,7 @@ def register(generator: AnyGenerator) -> AnyGenerator:
 
 
 def known(plugins: Iterable[str | Path] = ()) -> dict[str, type[Generator]]:
-    """All generators by name: those of this folder, of the `plugins` (paths of files), then the oracle.
+    """All generators by name: those of the paper, of the `plugins` (paths of files), then the oracle.
 
     Raises StudyError for a plugin that does not exist.
     """
@@ -81,7 +81,7 @@ def known(plugins: Iterable[str | Path] = ()) -> dict[str, type[Generator]]:
         importlib.import_module(module.name)
     load_plugins(plugins)
     own = sorted(name for name, g in REGISTRY.items() if g.__module__.startswith(f'{__name__}.'))
-    order = [*own, *(name for name in REGISTRY if name not in own)]
+    order = dict.fromkeys([*(name for name in PAPER if name in own), *own, *REGISTRY])
     return {name: REGISTRY[name] for name in sorted(order, key=lambda name: name == 'oracle')}
 
 

@@ -8,7 +8,15 @@ from genmix.plots.controls import control_scores
 from genmix.plots.diffusion import kid_through_training, write_animation
 from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
 from genmix.plots.grids import image_grid, sheet, snapshot_grid
-from genmix.plots.lesions import class_counts, histograms, holdout_precision, pick, similar_pairs
+from genmix.plots.lesions import (
+    histograms,
+    holdout_precision,
+    lesion_kind,
+    phantom_steps,
+    pick,
+    quiz,
+    similar_pairs,
+)
 from genmix.plots.mixing import (
     batch_mass,
     beta_densities,

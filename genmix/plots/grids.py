@@ -7,7 +7,7 @@ from genmix.plots.style import join_words, shorten, show_image, single_axes, sty
 
 
 @styled
-def sheet(groups, columns=14, scale=0.72):
+def sheet(groups, columns=12, scale=0.76):
     """A contact sheet: {title: images uint8 (n, H, W)} below each other, `scale` inches per image."""
     groups = {title: np.asarray(images) for title, images in groups.items() if len(images)}
     rows = [-(-len(images) // columns) for images in groups.values()]
@@ -50,16 +50,24 @@ def image_grid(images, rows, columns, parents=None):
 
 
 @styled
-def snapshot_grid(snapshots, class_names, steps):
-    """Samples of fixed z through training, uint8 (T, K, n, H, W): a row per snapshot, a block per class."""
-    fig, axes = subplots(10.5, 0.46 * len(snapshots) + 0.3, len(snapshots), len(class_names))
+def snapshot_grid(snapshots, class_names, steps, rows=3, n=4):
+    """Samples of fixed z through training, uint8 (T, K, m, H, W): a row per snapshot, a block per class.
+
+    Shown are `rows` of the snapshots, the first and the last among them, and the first `n` samples.
+    """
+    snapshots, chosen = np.asarray(snapshots), np.linspace(0, len(snapshots) - 1, rows).round().astype(int)
+    chosen = sorted({*chosen})
+    snapshots, steps = snapshots[chosen, :, :n], [steps[i] for i in chosen]
+    tile = min(0.76, 10.2 / (len(class_names) * snapshots.shape[2]))
+    width = tile * len(class_names) * snapshots.shape[2] + 0.8
+    fig, axes = subplots(width, tile * len(snapshots) + 0.3, len(snapshots), len(class_names))
     for row, samples, step in zip(axes, snapshots, steps):
         for ax, images in zip(row, samples):
             show_image(ax, montage(images, len(images)))
         row[0].set_ylabel(f'step {step}', rotation=0, ha='right', va='center')
     for ax, name in zip(axes[0], shorten(class_names)):
         ax.set_title(name)
-    sd = np.asarray(snapshots, np.float32).std(2).mean((-1, -2))  # (T, K), gray levels
+    sd = snapshots.astype(np.float32).std(2).mean((-1, -2))  # (T, K), gray levels
     ranges = join_words(f'from {a:.0f} to {b:.0f} for {n}' for a, b, n in zip(sd[0], sd[-1], class_names))
     fig.alt = (
         f'{len(snapshots[0][0])} samples per class at training steps {join_words(steps)}, one row per '

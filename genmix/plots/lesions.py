@@ -16,6 +16,11 @@ from genmix.plots.style import (
 )
 
 
+def lesion_kind(cohort):
+    """What figures call the lesions of a cohort that no generator made: 'phantom' or 'real'."""
+    return 'phantom' if cohort.source.startswith('phantom') else 'real'
+
+
 def pick(cohort, n, seed=0):
     """{class name: uint8 (n, H, W)}: n random images of each class, or all where there are fewer."""
     rng = np.random.default_rng(seed)
@@ -24,12 +29,46 @@ def pick(cohort, n, seed=0):
 
 
 @styled
+def quiz(images, places, columns=8):
+    """Lesions uint8 (n, H, W) without their classes: above each the name of its place."""
+    rows = -(-len(images) // columns)
+    fig, axes = subplots(1.05 * columns, 1.22 * rows, rows, columns)
+    for ax in axes.flat[len(images) :]:
+        ax.axis('off')
+    for ax, image, place in zip(axes.flat, images, places):
+        show_image(ax, image)
+        ax.set_title(place)
+    fig.alt = (
+        f'{len(images)} gray images of lesions in {rows} rows, without their classes, named {places[0]} to '
+        f'{places[-1]}; mean gray level {images.mean():.0f} of 255.'
+    )
+    return fig
+
+
+@styled
+def phantom_steps(steps):
+    """How a phantom is made: {step: image (H, W)}, left to right; gray levels uint8 as they are, else scaled."""
+    fig, axes = subplots(1.75 * len(steps), 2.0, 1, len(steps))
+    for i, (ax, (title, image)) in enumerate(zip(axes[0], steps.items()), 1):
+        span = np.ptp(image) or 1
+        gray = image if image.dtype == np.uint8 else 255 * (image - image.min()) / span
+        show_image(ax, gray)
+        ax.spines[:].set(visible=True, color='#bbbbbb')
+        ax.set_title(f'{i}  {title}')
+    fig.alt = (
+        f'A phantom in {len(steps)} steps, from left to right {join_words(steps)}: a dark disc gets its '
+        'attenuation, soft edges, noise and the gray levels of a window.'
+    )
+    return fig
+
+
+@styled
 def similar_pairs(cohort, rows):
     """The most similar pairs of images of different patients, class and correlation above.
 
     rows   (i, j, correlation) of a cohort, from `data.duplicates.nearest_pairs`
     """
-    fig, axes = subplots(max(1.75 * len(rows), 3), 1.35, 1, max(len(rows), 1))
+    fig, axes = subplots(max(1.7 * len(rows), 3), 1.3, 1, max(len(rows), 1))
     if not rows:
         axes[0, 0].set_axis_off()
         axes[0, 0].set_title('no pair of different patients to show')
@@ -39,7 +78,7 @@ def similar_pairs(cohort, rows):
     for ax, (i, j, correlation) in zip(axes[0], rows):
         show_image(ax, montage(cohort.images[[i, j]], 2))
         classes = ' | '.join(dict.fromkeys(names[cohort.labels[row]] for row in (i, j)))
-        ax.set_title(f'{correlation:.3f}\n{classes}', fontsize=8)
+        ax.set_title(f'r = {correlation:.3f}\n{classes}', fontsize=8)
     fig.alt = (
         f'The {len(rows)} pairs of images of different patients that are most alike, side by side; '
         f'correlations {join_words(f"{correlation:.3f}" for *_, correlation in rows)}.'
@@ -48,49 +87,36 @@ def similar_pairs(cohort, rows):
 
 
 @styled
-def class_counts(tables):
-    """Bars of lesions per class: {title: Series by class}, one panel each."""
-    fig, axes = subplots(2.9 * len(tables), 2.4, 1, len(tables))
-    for ax, (title, counts) in zip(axes[0], tables.items()):
-        places, total = range(len(counts)), int(counts.sum())
-        bars = ax.barh(places, counts.to_numpy(), color=[class_colour(k) for k in places])
-        ax.bar_label(bars, [f'{int(n)} ({n / max(total, 1):.0%})' for n in counts], padding=3)
-        ax.set(title=f'{title} (n = {total})', xlabel='number of lesions')
-        ax.set(xlim=(0, max(counts.max(), 1) * 1.4))
-        ax.set_yticks(places, shorten(list(counts.index)))
-        ax.invert_yaxis()
-    found = (
-        f'{title}: {join_words(f"{int(n)} {name}" for name, n in counts.items())}'
-        for title, counts in tables.items()
-    )
-    fig.alt = f'Bars of lesions per class. {"; ".join(found)}.'
-    return fig
-
-
-@styled
 def histograms(cohort, sizes=None):
-    """Gray levels by class, and lesion diameters where they are known (Series by lesion, mm)."""
+    """Gray levels in the centre of the patches, a quarter of their side, and lesion diameters if known.
+
+    sizes   diameters [mm], a Series by lesion; None leaves them out
+    """
+    side = cohort.images.shape[1]
+    centre = slice(3 * side // 8, -(-5 * side // 8))
     fig, axes = subplots(9, 2.8, 1, 1 if sizes is None else 2)
     gray_medians, size_medians = [], []
     for k, (name, label) in enumerate(zip(cohort.class_names, shorten(cohort.class_names))):
         mine = cohort.labels == k
         text = f'{label} (n = {mine.sum()} lesions)'
         look = {'color': class_colour(k), 'ls': line_style(k), 'lw': 1.4, 'label': text}
-        gray = cohort.images[mine].ravel()
+        gray = cohort.images[mine][:, centre, centre].ravel()
         axes[0, 0].hist(gray, 64, (0, 256), density=True, histtype='step', **look)
         if len(gray):
             gray_medians.append(f'{np.median(gray):.0f} for {name}')
         if sizes is not None and len(known := np.asarray(sizes, float)[mine & np.isfinite(sizes)]):
             axes[0, 1].ecdf(known, **look)
             size_medians.append(f'{np.median(known):.0f} mm for {name}')
-    axes[0, 0].set(xlabel='gray level (0 black, 255 white)', ylabel='density of pixels\n[per gray level]')
+    axes[0, 0].set(xlabel='gray level at the centre (0 black, 255 white)')
+    axes[0, 0].set_ylabel('density of pixels\n[per gray level]')
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc='outside upper center', ncols=3)
     fig.alt = (
-        f'Density of gray levels, one line per class, from 0 to 255: medians {join_words(gray_medians)}.'
+        'Density of gray levels in the centre of the patches, one line per class, from 0 to 255: medians '
+        f'{join_words(gray_medians)}.'
     )
     if sizes is not None:
         ylabel = 'share of lesions\nof at most this diameter'
-        axes[0, 1].set(xlabel='diameter [mm]', ylabel=ylabel, xscale='log')
+        axes[0, 1].set(xlabel='diameter [mm], log scale', ylabel=ylabel, xscale='log')
         axes[0, 1].set_xticks([6, 10, 20, 40, 70], [6, 10, 20, 40, 70])
         axes[0, 1].minorticks_off()
         fig.alt += (

@@ -1,9 +1,12 @@
-"""One style for every figure: colours, second cues, axes, images, alt text, how a figure is saved."""
+"""One style for every figure: colours, second cues, axes, images, captions, alt text, how a figure is saved."""
 
 import base64
 import io
 import re
+import textwrap
+import zlib
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import matplotlib.pyplot as plt
@@ -22,8 +25,31 @@ SERIES_COLOURS = (
 DASH_DOT_DOT = (0, (5, 1.5, 1.2, 1.5, 1.2, 1.5))
 LINE_STYLES = ('-', (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (9, 2)), DASH_DOT_DOT)
 MARKERS = ('o', '^', 's', 'D', 'v', 'P')
+
+
+class GeneratorStyle(NamedTuple):
+    """How a generator is called and drawn, in every figure."""
+
+    name: str
+    colour: str
+    marker: str
+    line: object = '-'
+
+
+# In the order of every figure. Arms without a generator are black and come first; a generator of a plugin
+# stands before the oracle.
+CONTROL = GeneratorStyle('without a generator', '#000000', 'X')
+GENERATORS = {
+    'dcgan': GeneratorStyle('DCGAN', '#0173b2', 'o', LINE_STYLES[0]),
+    'stylegan': GeneratorStyle('StyleGAN2', '#de8f05', '^', LINE_STYLES[1]),
+    'textual_inversion': GeneratorStyle('Textual Inversion', '#029e73', 's', LINE_STYLES[2]),
+    'diffusion': GeneratorStyle('diffusion', '#d55e00', 'D', LINE_STYLES[3]),
+    'oracle': GeneratorStyle('oracle', '#777777', 'v', LINE_STYLES[4]),
+}
+OF_PLUGINS = (('#cc78bc', 'P'), ('#56b4e9', '*'), ('#ca9161', 'h'))
+NAMED = re.compile(rf'(?<![a-z_])({"|".join(GENERATORS)})(?![a-z_])')
 STYLE = {
-    'figure.dpi': 90,
+    'figure.dpi': 110,
     'font.size': 9,
     'axes.spines.top': False,
     'axes.spines.right': False,
@@ -63,6 +89,27 @@ def marker(k):
     return MARKERS[k % len(MARKERS)]
 
 
+def generator_style(name):
+    """GeneratorStyle of a generator by its identifier: '' for none; of a plugin always the same one."""
+    if not name:
+        return CONTROL
+    colour, sign = OF_PLUGINS[zlib.crc32(name.encode()) % len(OF_PLUGINS)]
+    return GENERATORS.get(name) or GeneratorStyle(name.replace('_', ' '), colour, sign, LINE_STYLES[5])
+
+
+def in_order(names):
+    """Identifiers of generators in the order of every figure: '' (none) first, the oracle last."""
+    places = {'': -1} | {name: place for place, name in enumerate(GENERATORS)}
+    return sorted(names, key=lambda name: places.get(name, places['oracle'] - 0.5))
+
+
+def displayed(text):
+    """`text`, such as the name of an arm, with the names of generators and of GenMix as figures have them."""
+    text = NAMED.sub(lambda found: GENERATORS[found[1]].name, text)
+    text = re.sub(r'(?<![a-z])genmix-(?=[\w ])', 'GenMix ', text)
+    return re.sub(r'(?<=\w)@', ' @', text)
+
+
 def join_words(items):
     """'a, b and c'; 'nothing' for no items."""
     *first, last = list(map(str, items)) or ['nothing']
@@ -94,6 +141,16 @@ class AltTextFigure(Figure):
     """A figure with `alt`: one to three sentences for readers who cannot see it; set after drawing."""
 
     alt = ''
+    _caption = None
+
+    @styled
+    def set_caption(self, text):
+        """Write what to see below the figure, wrapped to its width; replaces an earlier caption."""
+        if self._caption:
+            self._caption.remove()
+        lines = textwrap.fill(text, int(14 * self.get_figwidth()), break_long_words=False)
+        look = {'ha': 'left', 'va': 'top', 'size': 9, 'style': 'italic', 'color': '#333333'}
+        self._caption = self.text(0, -0.06 / self.get_figheight(), lines, **look)
 
     @styled
     def draw(self, renderer):

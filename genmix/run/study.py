@@ -183,8 +183,13 @@ class Study:
             with atomic_write(path) as part:
                 part.write_text(f'{lines}{stage},{seconds:.1f}\n')
 
-    def figure(self, fig, name: str):
-        """Save a figure of genmix.plots, alt text inside, as figures/<name>.png and .svg; return it."""
+    def figure(self, fig, name: str, caption: str = ''):
+        """Save a figure of genmix.plots, alt text inside, as figures/<name>.png and .svg; return it.
+
+        caption   one line below the figure: what to see
+        """
+        if caption:
+            fig.set_caption(caption)
         for kind in ('png', 'svg'):
             with atomic_write(self.path('figures', f'{name}.{kind}')) as part:
                 getattr(fig, 'save', lambda path, kind, title: fig.savefig(path, format=kind))(

@@ -51,7 +51,7 @@ def test_every_figure_draws_something_and_has_an_alt_text(name, tmp_path):
 def test_every_figure_function_is_in_the_list():
     drawn = {name.split()[0] for name in DRAW}
     public = {n for n, f in vars(plots).items() if inspect.isfunction(f)}
-    public -= {'pick', 'mixed_colours', 'write_animation'}
+    public -= {'pick', 'lesion_kind', 'mixed_colours', 'write_animation'}
     assert public == drawn, f'without a line in DRAW: {public - drawn}'
 
 
@@ -69,7 +69,7 @@ def test_an_animation_has_a_frame_per_snapshot_and_rests_on_the_last(tmp_path):
 
 def test_alt_text_by_hand():
     assert join_words('abc') == 'a, b and c' and join_words('a') == 'a' and join_words([]) == 'nothing'
-    assert 'all: 6 small, 4 middle and 5 large' in DRAW['class_counts']().alt
+    assert '10 gray images of lesions in 2 rows' in DRAW['quiz']().alt
     assert 'mixing +10.0 [+5.0, +15.0] (higher) and a − b -1.0' in DRAW['forest']().alt
     assert 'mixing +1.0, new cohorts from -5.0 to +7.0, this run +2.0' in DRAW['among_cohorts']().alt
     assert 'a 100% and b 33%' in DRAW['confusion']().alt
@@ -134,7 +134,6 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
         'card': lambda: plots.generator_card(
             card_of('g', 0.5, names), plots.pick(c, 4), plots.pick(c, 4), 'g'
         ),
-        'counts': lambda: plots.class_counts({'all': c.counts}),
         'confusion': lambda: plots.confusion({a: np.ones((k, k)) for a in 'abcd'}, names),
         'histograms': lambda: plots.histograms(c),
         'panel': lambda: plots.tsne_panels({'a': points}, names),

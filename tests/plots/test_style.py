@@ -78,7 +78,7 @@ def test_settings_of_the_user_do_not_reach_figures(tmp_path):
 
 
 def test_class_names_are_no_mathematics_and_stay_in_legends(tmp_path):
-    plots.class_counts({'all': pd.Series(3, ODD)}).save(tmp_path / 'f.svg', 'svg', 'f')
+    plots.run_times(pd.Series(3.0, ODD)).save(tmp_path / 'f.svg', 'svg', 'f')
     root, space = ElementTree.parse(tmp_path / 'f.svg').getroot(), '{http://www.w3.org/2000/svg}'
     drawn = {''.join(t.itertext()).strip() for t in root.iter(f'{space}text')}
     assert drawn >= set(ODD), set(ODD) - drawn
