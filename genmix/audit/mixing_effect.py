@@ -118,21 +118,17 @@ def _changes(real, steps, project):
 
 
 def summarise_mixing_effects(table):
-    """A sentence on each generator: what mixing did to its set, and what blending itself did."""
-    lines, whole = [], table[table.label == 'all'].set_index(['generator', 'metric', 'step'])
-
-    def direction(change):
-        return 'up' if change.low > 0 else 'down' if change.high < 0 else 'undecided'
-
-    for g in table.generator.unique():
-        parts = []
-        for metric in BETTER:
-            before, after, mixing, blending = (
-                whole.loc[(g, metric, step)] for step in ('synthetic', 'mixed', 'mixing', 'blending')
-            )
-            parts.append(
-                f'{metric} {before.value:.2f} → {after.value:.2f} ({direction(mixing)}; by blending itself '
-                f'{direction(blending)})'
-            )
-        lines.append(f'**{g}**: {", ".join(parts)}')
-    return lines
+    """Two sentences: in how many comparisons mixing, and blending by itself, is better or worse (95 %)."""
+    changes, sentences = table[(table.label == 'all') & table.step.isin(['mixing', 'blending'])], []
+    sign = changes.metric.map(BETTER).map({'higher': 1, 'lower': -1})
+    better = np.where(sign > 0, changes.low > 0, changes.high < 0)
+    worse = np.where(sign > 0, changes.high < 0, changes.low > 0)
+    for step, what in (('mixing', 'Real parents and blending together'), ('blending', 'Blending by itself')):
+        own = (changes.step == step).to_numpy()
+        named = [f'{r.metric} of {r.generator}' for r in changes[own & worse].itertuples()]
+        sentences.append(
+            f'**{what}**: better in {(own & better).sum()} of {own.sum()} comparisons, worse in {len(named)}'
+            + (f' ({", ".join(named)})' if named else '')
+            + ', otherwise undecided.'
+        )
+    return sentences

@@ -17,15 +17,7 @@ from genmix.plots.lesions import (
     quiz,
     similar_pairs,
 )
-from genmix.plots.mixing import (
-    batch_mass,
-    beta_densities,
-    examples,
-    figure1,
-    mixed_colours,
-    mixing_strip,
-    simplex,
-)
+from genmix.plots.mixing import batch_mass, beta_densities, examples, labelled_batch, mixed_colours, simplices
 from genmix.plots.neighbours import neighbour_statistics
 from genmix.plots.pretrained import (
     base_curves,
@@ -38,5 +30,5 @@ from genmix.plots.pretrained import (
 from genmix.plots.scores import arm_points, confusion, loss_curves, regime_curves
 from genmix.plots.sweep import benefit_map
 from genmix.plots.textual_inversion import nearest_words
-from genmix.plots.trace import mixture_labels, run_times, traced_lesion
+from genmix.plots.trace import figure1, mixture_labels, run_times, traced_lesion
 from genmix.plots.tsne import nearest_lesions, tsne_panels, tsne_sources

@@ -7,10 +7,11 @@ from genmix.data.images import montage
 from genmix.plots.style import (
     class_colour,
     empty_figure,
+    generator_style,
+    in_order,
     join_words,
     legend_columns,
     marker,
-    series_colour,
     shorten,
     show_image,
     single_axes,
@@ -124,16 +125,20 @@ def _draw_copies(ax, rows, names):
 def generator_comparison(card):
     """All generators of a card in one panel: each metric, over all classes, as a ratio to real lesions."""
     overall = card[card.label == 'all']
-    generators, metrics = list(overall.generator.unique()), [m for m in RATIOS if m in set(overall.metric)]
+    generators, metrics = (
+        in_order(overall.generator.unique()),
+        [m for m in RATIOS if m in set(overall.metric)],
+    )
     fig, ax = single_axes(7.5, 0.42 * len(metrics) + 1)
     found = []
     for i, g in enumerate(generators):
         ratio = relative(overall[overall.generator == g].set_index('metric').loc[metrics])
         at = np.arange(len(metrics)) + 0.6 / len(generators) * (i - (len(generators) - 1) / 2)
-        ax.hlines(at, ratio.low, ratio.high, color=series_colour(i), lw=1.2)
-        ax.plot(ratio.value, at, marker(i), color=series_colour(i), ms=5, label=g)
-        found.append(f'{g} {join_words(f"{RATIOS[m]} {v:.2f}" for m, v in ratio.value.items())}')
-    _ratio_axis(ax, metrics, 'ratio to real lesions, mean over classes, 95 %')
+        look = generator_style(g)
+        ax.hlines(at, ratio.low, ratio.high, color=look.colour, lw=1.2)
+        ax.plot(ratio.value, at, look.marker, color=look.colour, ms=5, label=look.name)
+        found.append(f'{look.name} {join_words(f"{RATIOS[m]} {v:.2f}" for m, v in ratio.value.items())}')
+    _ratio_axis(ax, metrics, 'ratio to real lesions, mean over classes, 95 % (higher is better)')
     ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
     fig.alt = f'Every generator as a ratio to real lesions (1: like real): {"; ".join(found)}.'
     return fig
@@ -162,8 +167,13 @@ def mixing_effects(table):
     table   from `audit.mixing_effect`: generator, label, metric, step, value, low, high, n
     """
     overall, metrics = table[table.label == 'all'], list(dict.fromkeys(table.metric))
-    steps, generators = ['synthetic', 'unmixed', 'mixed'], list(dict.fromkeys(table.generator))
-    names = {'kid': 'KID (0: like real)', 'diversity': 'diversity [ratio to real]'}
+    steps, generators = ['synthetic', 'unmixed', 'mixed'], in_order(table.generator.unique())
+    ticks = ['synthetic', '+ real\nparents', '+ blended']
+    names = {
+        'kid': 'KID (lower is better)',
+        'diversity': 'diversity, ratio to real (higher is better)',
+        'coverage': 'coverage (higher is better)',
+    }
     found = []
     fig, axes = subplots(3.3 * len(metrics), 3.1, 1, len(metrics))
     for i, g in enumerate(generators):
@@ -171,12 +181,13 @@ def mixing_effects(table):
             own = overall[(overall.generator == g) & (overall.metric == metric)].set_index('step').loc[steps]
             x = np.arange(len(steps)) + 0.07 * (i - (len(generators) - 1) / 2)
             bars = [own.value - own.low, own.high - own.value]
-            look = {'fmt': marker(i), 'ls': '-', 'color': series_colour(i + 1), 'lw': 1.2, 'ms': 5}
-            ax.errorbar(x, own.value, bars, label=g, **look)
-            found.append(f'{g}, {metric} ' + ' to '.join(f'{value:.2f}' for value in own.value))
+            as_drawn = generator_style(g)
+            look = {'fmt': as_drawn.marker, 'ls': ':', 'color': as_drawn.colour, 'lw': 1.2, 'ms': 5}
+            ax.errorbar(x, own.value, bars, label=as_drawn.name, **look)
+            found.append(f'{as_drawn.name}, {metric} ' + ' to '.join(f'{value:.2f}' for value in own.value))
     for ax, metric in zip(axes[0], metrics):
         ax.set(ylabel=names.get(metric, metric), ylim=(min(0, ax.get_ylim()[0]), None))
-        ax.set_xticks(range(len(steps)), steps)
+        ax.set_xticks(range(len(steps)), ticks)
     axes[0, -1].legend(loc='upper left', bbox_to_anchor=(1, 1), title=f'n = {overall.n.min()} images per set')
     fig.alt = f'Sets before and after mixing, with 95 % intervals: {join_words(found)}.'
     return fig

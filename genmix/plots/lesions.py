@@ -17,8 +17,8 @@ from genmix.plots.style import (
 
 
 def lesion_kind(cohort):
-    """What figures call the lesions of a cohort that no generator made: 'phantom' or 'real'."""
-    return 'phantom' if cohort.source.startswith('phantom') else 'real'
+    """What figures call a lesion of a cohort that no generator made: 'phantom' or 'real lesion'."""
+    return 'phantom' if cohort.source.startswith('phantom') else 'real lesion'
 
 
 def pick(cohort, n, seed=0):
@@ -47,12 +47,15 @@ def quiz(images, places, columns=8):
 
 @styled
 def phantom_steps(steps):
-    """How a phantom is made: {step: image (H, W)}, left to right; gray levels uint8 as they are, else scaled."""
+    """How a phantom is made: {step: image (H, W)}, left to right.
+
+    Images uint8 are shown as they are, others from their lowest to their highest value.
+    """
     fig, axes = subplots(1.75 * len(steps), 2.0, 1, len(steps))
     for i, (ax, (title, image)) in enumerate(zip(axes[0], steps.items()), 1):
-        span = np.ptp(image) or 1
-        gray = image if image.dtype == np.uint8 else 255 * (image - image.min()) / span
-        show_image(ax, gray)
+        if image.dtype != np.uint8:
+            image = 255 * (image - np.float64(image.min())) / (np.float64(image.max()) - image.min() or 1)
+        show_image(ax, image)
         ax.spines[:].set(visible=True, color='#bbbbbb')
         ax.set_title(f'{i}  {title}')
     fig.alt = (

@@ -1,14 +1,15 @@
-"""Figures of mixing: the weight, mixtures of two lesions, soft labels, Figures 1 and 3 of the paper."""
+"""Figures of mixing: the weight, soft labels, a batch, its masses, Figure 3 of the paper."""
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
 
 from genmix.data.images import montage
-from genmix.mixing.rules import blend
 from genmix.plots.style import (
     class_colour,
-    empty_figure,
+    displayed,
+    draw_class_bars,
     join_words,
     line_style,
     marker,
@@ -41,47 +42,50 @@ def beta_densities(alphas):
 
 
 @styled
-def mixing_strip(first, second, lams, names=('real', 'synthetic')):
-    """Two lesions and their mixtures for several λ; images uint8 (H, W)."""
-    fig, axes = subplots(1.25 * len(lams), 1.6, 1, len(lams))
-    for ax, lam in zip(axes[0], lams):
-        show_image(ax, blend(first[None], second[None], np.array([lam]))[0])
-        ax.set_title({1: f'{names[0]}\nλ = 1', 0: f'{names[1]}\nλ = 0'}.get(lam, f'λ = {lam:g}'))
-    fig.alt = (
-        f'A strip of images: {names[0]} on the left (mean gray level {first.mean():.0f}) turns into '
-        f'{names[1]} on the right ({second.mean():.0f}) as its weight λ takes the values '
-        f'{join_words(f"{x:g}" for x in lams)}.'
+def simplices(sets, class_names):
+    """Soft labels in the triangle of three classes, one panel each: {title: labels (n, 3)}.
+
+    Labels of one class alone lie on its corner and are counted there.  For other class counts a panel has
+    bars of the mean label.
+    """
+    fig, axes = subplots(3.5 * len(sets), 3.4, 1, len(sets))
+    found = []
+    for ax, (title, soft) in zip(axes[0], sets.items()):
+        mass = soft.mean(0)
+        shares = join_words(f'{m:.0%} {name}' for m, name in zip(mass, class_names))
+        found.append(f'{title}: {shares}, {(soft.max(1) < 0.99).mean():.0%} between classes')
+        ax.set_title(title)
+        (_draw_simplex if soft.shape[1] == 3 else _draw_mean_label)(ax, soft, class_names)
+    triangle = ' Each label is a point in a triangle whose corners are the classes.'
+    size = len(next(iter(sets.values())))
+    fig.alt = f'Soft labels of {size} mixtures. Label mass: {"; ".join(found)}.' + triangle * (
+        len(class_names) == 3
     )
     return fig
 
 
-@styled
-def simplex(soft, class_names, title=''):
-    """Soft labels (n, 3) in the triangle of three classes; for other class counts, bars of the mean label."""
-    fig, ax = single_axes(3.6, 3.3)
-    mass = soft.mean(0)
-    fig.alt = (
-        f'{title or "Soft labels"}: label mass '
-        f'{join_words(f"{m:.0%} {name}" for m, name in zip(mass, class_names))}; '
-        f'{(soft.max(1) > 0.99).mean():.0%} of {len(soft)} labels are of one class alone.'
-    )
-    if soft.shape[1] != 3:
-        ax.bar(range(len(mass)), 100 * mass, color=[class_colour(k) for k in range(len(mass))])
-        ax.set_xticks(range(len(mass)), shorten(class_names), rotation=0 if len(mass) < 3 else 90)
-        ax.set(ylabel=f'mean label mass [%], n = {len(soft)}', title=title)
-        return fig
-    fig.alt += ' Each is a point in a triangle whose corners are the classes.'
+def _draw_mean_label(ax, soft, class_names):
+    """Bars of the mean label, for any number of classes."""
+    places = range(soft.shape[1])
+    ax.bar(places, 100 * soft.mean(0), color=[class_colour(k) for k in places])
+    ax.set_xticks(places, shorten(class_names), rotation=0 if len(places) < 3 else 90)
+    ax.set(ylabel=f'mean label mass [%], n = {len(soft)}')
+
+
+def _draw_simplex(ax, soft, class_names):
+    """The labels of one panel, and at each corner how many lie on it."""
     corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
     ax.plot(*corners[[0, 1, 2, 0]].T, color='#bbbbbb', lw=0.8)
-    tones = [tuple(tone) for tone in mixed_colours(soft)]
-    ax.scatter(*(soft @ corners).T, s=18, alpha=0.5, color=tones, linewidths=0, zorder=2)
+    between = soft[soft.max(1) <= 0.99]
+    tones = [tuple(tone) for tone in mixed_colours(between)]
+    ax.scatter(*(between @ corners).T, s=22, alpha=0.6, color=tones, linewidths=0, zorder=2)
     for k, ((x, y), name) in enumerate(zip(corners, shorten(class_names))):
         ax.plot(x, y, marker(k), color=class_colour(k), ms=7, zorder=3)
-        text, at = f'{name}\n{mass[k]:.0%} of the mass', (x, y + (0.11 if y else -0.12))
-        ax.text(*at, text, ha='center', va='center')
-    ax.set(title=title, aspect='equal', xlim=(-0.25, 1.25), ylim=(-0.2, 1.05))
+        on_it, at = int((soft[:, k] > 0.99).sum()), (x, y + (0.15 if y else -0.16))
+        text = f'{name}\n{soft[:, k].mean():.0%} of the label mass\n{on_it} labels on the corner'
+        ax.text(*at, text, ha='center', va='center', size=8)
+    ax.set(aspect='equal', xlim=(-0.35, 1.35), ylim=(-0.32, 1.12))
     ax.axis('off')
-    return fig
 
 
 def mixed_colours(soft):
@@ -90,56 +94,14 @@ def mixed_colours(soft):
 
 
 @styled
-def figure1(real, synthetic, mixed, lam, class_names):
-    """The method (Figure 1 of the paper, redrawn); images uint8 (n >= 3, H, W)."""
-    fig = empty_figure(10.5, 3.3)
-    ax = fig.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, 21), ylim=(0, 6.6))
-    ax.axis('off')
-    _draw_stack(ax, real, 0.5, 4.0, 'real lesions')
-    _draw_stack(ax, synthetic, 6.0, 0.8, 'synthetic lesions')
-    _draw_stack(ax, mixed, 14.0, 2.4, f'GenMix, λ = {lam:.2f}')
-    _draw_box(ax, 3.6, 1.4, 'stage 1\ngenerative model')
-    _draw_box(ax, 10.9, 3.1, 'stage 2\nx̃ = λ x + (1−λ) x′\nỹ = λ y + (1−λ) y′\nλ ~ Beta(α, α)')
-    _draw_box(ax, 19.0, 3.1, 'VGG-16\n' + '\n'.join(shorten(class_names)))
-    _draw_arrow(ax, (1.5, 3.3), (2.1, 1.7), 0.25)
-    _draw_arrow(ax, (5.0, 1.4), (5.9, 1.4))
-    _draw_arrow(ax, (8.5, 1.6), (9.6, 2.2), 0.2)
-    _draw_arrow(ax, (3.0, 5.0), (10.9, 4.4), -0.2)
-    _draw_arrow(ax, (12.6, 3.1), (13.8, 3.1))
-    _draw_arrow(ax, (16.5, 3.1), (17.7, 3.1))
-    fig.alt = (
-        'The method as a flow from left to right: real lesions train a generative model (stage 1), which '
-        'generates synthetic lesions; both are mixed, image and label alike, with a weight λ from Beta(α, α) '
-        f'(stage 2); the GenMix images, here with λ = {lam:.2f}, train a VGG-16 that classifies '
-        f'{join_words(class_names)}.'
-    )
-    return fig
+def examples(rows, class_names, n=4, lams=None):
+    """Figure 3 of the paper: {kind: {class: images uint8 (m, H, W)}}, a row per kind, a column per class.
 
-
-def _draw_stack(ax, images, x, y, title):
-    """Three images, one before the other."""
-    for i, image in enumerate(images[:3]):
-        left, low = x + 0.3 * i, y - 0.25 * i
-        place = {'extent': (left, left + 1.7, low, low + 1.7), 'zorder': i + 2, 'aspect': 'auto'}
-        ax.imshow(image, cmap='gray', vmin=0, vmax=255, **place)
-    ax.text(x + 1.15, y + 1.9, title, ha='center', weight='bold')
-
-
-def _draw_box(ax, x, y, text):
-    box = {'boxstyle': 'round,pad=.5', 'fc': '#f1ede4', 'ec': '#77715f'}
-    ax.text(x, y, text, ha='center', va='center', bbox=box)
-
-
-def _draw_arrow(ax, start, end, bend=0.0):
-    look = {'arrowstyle': '-|>', 'color': '#555555', 'lw': 1.2, 'connectionstyle': f'arc3,rad={bend}'}
-    ax.annotate('', end, start, arrowprops=look)
-
-
-@styled
-def examples(rows, class_names, n=5):
-    """Figure 3 of the paper: {kind: {class: images uint8 (m, H, W)}}, a row per kind, a column per class."""
-    fig, axes = subplots(10.5, 0.74 * len(rows) + 0.25, len(rows), len(class_names))
+    lams   {class: weights of the real parent, one per image of the last row}, written below it
+    """
+    tile = min(0.79, 9.6 / (n * len(class_names)))
+    size = tile * n * len(class_names) + 1.2, (tile + 0.06) * len(rows) + 0.55
+    fig, axes = subplots(*size, len(rows), len(class_names))
     lacking = []
     for line, (kind, by_class) in zip(axes, rows.items()):
         for ax, name in zip(line, class_names):
@@ -151,11 +113,44 @@ def examples(rows, class_names, n=5):
         line[0].set_ylabel(kind, rotation=0, ha='right', va='center')
     for ax, name in zip(axes[0], shorten(class_names)):
         ax.set_title(name)
+    for ax, name in zip(axes[-1] if lams else (), class_names):
+        width = (ax.images[0].get_array().shape[1] + 2) / n if ax.images else 1
+        weights = lams[name][:n]
+        ax.set_xticks([width * (i + 0.5) for i in range(len(weights))], [f'λ = {w:.2f}' for w in weights])
+        ax.tick_params(length=0)
     kinds = (' '.join(kind.split()) for kind in rows)
     fig.alt = (
         f'A grid of example lesions, up to {n} per cell: rows {join_words(kinds)}; '
         f'columns {join_words(class_names)}.'
     ) + (f' No image of {join_words(lacking)}.' if lacking else '')
+    return fig
+
+
+@styled
+def labelled_batch(images, soft, titles, class_names, columns=6):
+    """Images uint8 (n, H, W) of a batch, and to the right of each its soft label (n, K) as bars."""
+    rows = -(-len(images) // columns)
+    size = 1.62 * columns, max(1.18, 0.16 * len(class_names) + 0.6) * rows + 0.2
+    fig, axes = subplots(*size, rows, 2 * columns, width_ratios=[1, 0.62] * columns)
+    pairs = axes.reshape(-1, 2)
+    for ax in pairs[len(images) :].flat:
+        ax.axis('off')
+    for (ax, bars), image, label, title in zip(pairs, images, soft, titles):
+        show_image(ax, image)
+        ax.set_title(title, fontsize=8)
+        draw_class_bars(bars, np.zeros_like(label), label, class_names)
+        bars.axvline(0, color='#bbbbbb', lw=0.8)
+        bars.set(xticks=[])
+        bars.set_yticks([])
+        bars.spines[:].set_visible(False)
+    handles = [Patch(color=class_colour(k), label=name) for k, name in enumerate(shorten(class_names))]
+    fig.legend(handles=handles, loc='outside upper center', ncols=len(class_names))
+    pure = int((soft.max(1) > 0.99).sum())
+    mass = join_words(f'{m:.0%} {name}' for m, name in zip(soft.mean(0), class_names))
+    fig.alt = (
+        f'{len(images)} images of a batch with their labels as bars; {pure} labels are of one class alone. '
+        f'Label mass: {mass}.'
+    )
     return fig
 
 
@@ -180,7 +175,7 @@ def batch_mass(mass, arms, class_names):
         look = {'color': class_colour(k), 'label': name, 'edgecolor': 'white'}
         right.barh(places, share, left=ends[:, k] - share, **look)
     left.set(xlabel='synthetic mass [%]', ylim=(places.max() + 0.7, -0.7))
-    left.set_yticks(places, order)
+    left.set_yticks(places, [displayed(name) for name in order])
     right.set(xlabel='label mass [%]', xlim=(0, 100))
     right.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=len(class_names))
     apart = max(np.ptp(table[group == g], axis=0).max() for g in range(len(groups)))

@@ -1,4 +1,4 @@
-"""One style for every figure: colours, second cues, axes, images, captions, alt text, how a figure is saved."""
+"""One style for every figure: colours, second cues, axes, images, captions, alt text, saving."""
 
 import base64
 import io
@@ -232,3 +232,14 @@ def show_image(ax, image):
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
+
+
+def draw_class_bars(ax, label, probabilities, class_names):
+    """Probabilities (K,) as bars and the label (K,), where it is not 0, as black ticks."""
+    at = np.arange(len(label))
+    ax.barh(at, probabilities, color=[class_colour(k) for k in at], height=0.7)
+    some = np.flatnonzero(label)
+    ax.vlines(label[some], some - 0.45, some + 0.45, color='k', lw=1.5, zorder=3)
+    ax.set(xlim=(-0.02, 1.04), ylim=(len(at) - 0.4, -0.6), xticks=[0, 0.5, 1])
+    ax.set_yticks(at, shorten(class_names, 11))
+    ax.tick_params(labelsize=7, length=2)

@@ -50,8 +50,11 @@ def test_a_collapsed_set_gains_by_the_real_lesions_and_a_difference_is_one(world
         assert abs(blending.value) < abs(mixing.value)
     assert whole.loc[('coverage', 'synthetic')].value < 0.2
     assert whole.loc[('diversity', 'synthetic')].value < 0.6
-    (sentence,) = mixing_effect.summarise_mixing_effects(table)
-    assert sentence.startswith('**collapsed**') and 'kid' in sentence and '(down;' in sentence
+    together, blending = mixing_effect.summarise_mixing_effects(table)
+    assert 'together**: better in 3 of 3 comparisons, worse in 0, otherwise' in together
+    assert blending.startswith('**Blending by itself**: better in ') and ' of 3 comparisons' in blending
+    turned = table.assign(low=-table.high, high=-table.low)
+    assert 'worse in 3 (kid of collapsed, ' in mixing_effect.summarise_mixing_effects(turned)[0]
 
 
 def test_the_same_set_before_and_after_changes_nothing(world):

@@ -116,6 +116,8 @@ TRACED = {
         ('mixture', C.images[1], np.array([0.6, 0.4, 0]), np.array([0.5, 0.5, 0])),
     ]
 }
+SOFT = np.array([[1.0, 0, 0], [0.6, 0.4, 0], [0, 0.2, 0.8]])
+STEPS = [(image, label, guess) for image, label, guess in zip(C.images, SOFT, SOFT[::-1])]
 TONES = pd.DataFrame(
     {'variant': ['natural'] * 4 + ['mixed'] * 4, 'word': ['dark', 'bright'] * 4, 'gray': np.arange(8.0) * 20}
 )
@@ -206,6 +208,11 @@ def examples():
     return plots.examples(rows, C.class_names)
 
 
+def examples_with_lambda():
+    weights = dict.fromkeys(C.class_names, [0.3, 0.7])
+    return plots.examples({'real': plots.pick(C, 2), 'GenMix': plots.pick(C, 2)}, C.class_names, 2, weights)
+
+
 # One line per figure function: its name, then what is special about the line if it has several.
 DRAW = {
     'claim_strip': lambda: plots.claim_strip(PARTS),
@@ -235,16 +242,17 @@ DRAW = {
     'training_curves': lambda: plots.training_curves(LOG, C.class_names),
     'snapshot_grid': lambda: plots.snapshot_grid(np.zeros((2, 3, 4, 8, 8), np.uint8), C.class_names, [1, 2]),
     'beta_densities': lambda: plots.beta_densities([0.4, 1]),
-    'mixing_strip': lambda: plots.mixing_strip(C.images[0], C.images[1], [1, 0.5, 0]),
     'traced_lesion': lambda: plots.traced_lesion(TRACED, C.class_names),
     'mixture_labels': lambda: plots.mixture_labels(
         C.images[0], C.images[-1], (0, 2), [1, 0.5], C.class_names
     ),
     'run_times': lambda: plots.run_times(pd.Series({'01_a': 9.0, '02_b': 600.0})),
-    'simplex': lambda: plots.simplex(np.eye(3), C.class_names),
-    'simplex of two': lambda: plots.simplex(np.eye(2), 'ab'),
-    'figure1': lambda: plots.figure1(C.images[:3], C.images[3:6], C.images[6:9], 0.6, C.class_names),
+    'simplices': lambda: plots.simplices({'any': SOFT, 'same': np.eye(3)}, C.class_names),
+    'simplices of two': lambda: plots.simplices({'any': np.eye(2)}, 'ab'),
+    'figure1': lambda: plots.figure1(C.images[:3], STEPS, 0.6, C.class_names, ('phantom', 'DCGAN')),
+    'labelled_batch': lambda: plots.labelled_batch(C.images[:3], SOFT, ['λ = 1', '', ''], C.class_names),
     'examples': examples,
+    'examples with lambda': examples_with_lambda,
     'regime_curves': lambda: plots.regime_curves(REGIME, 2),
     'regime_curves of one seed': lambda: plots.regime_curves(REGIME[REGIME.seed == 0], 2),
     'loss_curves': lambda: plots.loss_curves(

@@ -79,7 +79,10 @@ def test_alt_text_by_hand():
     assert 'copies 40.0% against 80.0%' in DRAW['generator_card']().alt
     assert 'h class agreement 1.00' in DRAW['generator_comparison']().alt
     assert 'g (2).' in DRAW['copy_pairs']().alt
-    assert 'g, by genmix-g 70% middle and 50% small.' in DRAW['traced_lesion']().alt
+    assert 'g, by GenMix g 70% middle and 50% small.' in DRAW['traced_lesion']().alt
+    assert 'same: 33% small, 33% middle and 33% large, 0% between classes' in DRAW['simplices']().alt
+    assert 'the label of the mixture is 20% middle and 80% large' in DRAW['figure1']().alt
+    assert '1 labels are of one class alone' in DRAW['labelled_batch']().alt
     assert '10 in all; the longest is 02_b with 10.' in DRAW['run_times']().alt
     # Beta(1, 1) is uniform: 80 % of it lies within 0.1 and 0.9
     assert '80% for α = 1' in DRAW['beta_densities']().alt
@@ -89,13 +92,14 @@ def test_arms_that_are_compared_stand_together_with_their_masses():
     fig = DRAW['batch_mass']()
     assert 'no mass differs by more than 1.0 points' in fig.alt and 'from 0 to 50 %' in fig.alt
     left, right = fig.axes
-    names = ['classical', 'g@1/2', 'genmix-g@1/2', 'genmix-g@1/8']
+    names = ['classical', 'g @1/2', 'GenMix g @1/2', 'GenMix g @1/8']
     assert [t.get_text() for t in left.get_yticklabels()] == names
+    arms = ['classical', 'g@1/2', 'genmix-g@1/2', 'genmix-g@1/8']
     first, pair, second = np.diff(left.get_yticks())
     assert [first, pair, second] == pytest.approx([1.7, 1, 1.7])
     assert [b.get_width() for b in left.patches] == pytest.approx([0, 50, 49, 12])
     widths = np.reshape([b.get_width() for b in right.patches], (3, 4))  # class by class
-    assert np.allclose(widths.T, [[100 * m for m in MASS[name]['labels']] for name in names])
+    assert np.allclose(widths.T, [[100 * m for m in MASS[name]['labels']] for name in arms])
 
 
 def test_bars_and_ticks_of_a_traced_lesion_are_the_prediction_and_the_label():
@@ -142,7 +146,7 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
             c, np.arange(k), np.arange(8 * k).reshape(k, 8) % (4 * k), names
         ),
         'numbers': lambda: plots.neighbour_statistics(near, names),
-        'simplex': lambda: plots.simplex(np.eye(k), names),
+        'simplices': lambda: plots.simplices({'any': np.eye(k)}, names),
         'traced': lambda: plots.traced_lesion(
             {'g': [('real', c.images[0], np.eye(k)[0], np.full(k, 1 / k))] * 3}, names
         ),
@@ -173,6 +177,18 @@ def test_scores_of_controls_are_ratios_to_real_lesions():
     fig.draw_without_rendering()
     box = fig.get_tightbbox()
     assert box.x0 > -0.1 and box.x1 < fig.get_figwidth() + 0.1 and len(fig.alt) < 1500
+
+
+def test_lambda_stands_below_each_mixture():
+    *_, last = DRAW['examples with lambda']().axes
+    assert [t.get_text() for t in last.get_xticklabels()] == ['λ = 0.30', 'λ = 0.70']
+    width = last.images[0].get_array().shape[1]
+    assert last.get_xticks() == pytest.approx([(width + 2) / 4, 3 * (width + 2) / 4])
+
+
+def test_a_corner_of_the_simplex_counts_its_labels():
+    texts = [t.get_text() for t in DRAW['simplices']().axes[1].texts]
+    assert len(texts) == 3 and all('33% of the label mass\n1 labels on the corner' in t for t in texts)
 
 
 def test_places_without_another_patient_stay_empty():

@@ -15,7 +15,18 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from genmix import plots
-from genmix.plots.style import class_colour, line_style, marker, shorten, subplots
+from genmix.generators import PAPER, known
+from genmix.plots.style import (
+    GENERATORS,
+    class_colour,
+    displayed,
+    generator_style,
+    in_order,
+    line_style,
+    marker,
+    shorten,
+    subplots,
+)
 from genmix.run.study import Study
 
 
@@ -179,3 +190,44 @@ def test_short_names_are_short_and_differ():
     numbered = ['a very long name, 1, of these', 'a very long name, 2, of these']
     for names in (BLOOD, SKIN, alike, numbered):
         assert len(set(shorten(names))) == len(names) and max(map(len, shorten(names))) <= 14
+
+
+def test_a_generator_looks_the_same_everywhere_and_unlike_any_other():
+    looks = [generator_style(name) for name in ('', *GENERATORS, 'my_generator')]
+    for what in ('name', 'colour', 'marker'):
+        assert len({getattr(look, what) for look in looks}) == len(looks), what
+    assert generator_style('my_generator') == generator_style('my_generator')
+    assert list(known())[: len(PAPER)] == list(GENERATORS)[: len(PAPER)] == list(PAPER)
+    assert in_order(['oracle', 'mine', 'diffusion', '', 'dcgan']) == [
+        '',
+        'dcgan',
+        'diffusion',
+        'mine',
+        'oracle',
+    ]
+    for kind in BLIND:
+        seen = [lab(np.array(BLIND[kind]) @ linear(look.colour)) for look in looks[1:-1]]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 8, kind
+
+
+def test_names_of_arms_in_figures():
+    shown = {
+        'classical': 'classical',
+        'genmix-dcgan@1/8': 'GenMix DCGAN @1/8',
+        'textual_inversion@1/2': 'Textual Inversion @1/2',
+        'mixup-stylegan@1/8': 'mixup-StyleGAN2 @1/8',
+        'genmix-diffusion-offline': 'GenMix diffusion-offline',
+        'my_dcgan@1/8': 'my_dcgan @1/8',
+    }
+    assert {name: displayed(name) for name in shown} == shown
+
+
+def test_a_caption_stands_below_its_figure_once():
+    fig = DRAW['histograms']()
+    for text in ('before', 'What to see ' * 30):
+        fig.set_caption(text)
+    found = [t for t in fig.texts if t.get_style() == 'italic']
+    assert [' '.join(t.get_text().split()) for t in found] == [('What to see ' * 30).strip()]
+    fig.draw_without_rendering()
+    box = found[0].get_window_extent()
+    assert box.y1 <= 0 and box.width <= fig.bbox.width and '\n' in found[0].get_text()
