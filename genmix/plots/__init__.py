@@ -27,7 +27,7 @@ from genmix.plots.pretrained import (
     prompt_sheet,
     reconstructions,
 )
-from genmix.plots.scores import arm_points, confusion, loss_curves, regime_curves
+from genmix.plots.scores import arm_points, confusion, loss_curve, regime_curves
 from genmix.plots.sweep import benefit_map
 from genmix.plots.textual_inversion import nearest_words
 from genmix.plots.trace import figure1, mixture_labels, run_times, traced_lesion

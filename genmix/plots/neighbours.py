@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genmix.plots.style import class_colour, join_words, marker, series_colour, shorten, styled, subplots
+from genmix.plots.style import class_colour, displayed, generator_style, join_words, shorten, styled, subplots
 
 
 @styled
@@ -14,19 +14,22 @@ def neighbour_statistics(numbers, class_names):
     order, overall = list(dict.fromkeys(numbers.arm)), numbers[numbers.label == 'all']
     mixing = {source: part for source, part in numbers.groupby('source', sort=False) if source != 'held-out'}
     sources = int(overall.groupby('arm').size().max()) - 1
-    height = max(max(0.42, 0.2 * sources) * len(order) + 1.4, 0.19 * (len(mixing) + len(class_names)) + 1.2)
+    height = max(max(0.3, 0.13 * sources) * len(order) + 1.3, 0.19 * (len(mixing) + len(class_names)) + 1.2)
     fig, ((left, right),) = subplots(9.8, height, 1, 2, sharey=True)
     agreement = numbers[numbers.metric == 'neighbour_agreement'].copy()
     agreement[['value', 'low', 'high', 'expected']] *= 100
-    _draw_points(left, agreement, order, class_names)
+    _draw_points(left, agreement, order, class_names, 0, generator_style(''))
     for i, (source, part) in enumerate(mixing.items()):
-        _draw_points(right, part, order, class_names, 0.7 * ((i + 0.5) / len(mixing) - 0.5), i, source)
+        look = generator_style('' if source == 'training' else source)
+        label = source if source == 'training' else look.name
+        shift = 0.7 * ((i + 0.5) / len(mixing) - 0.5)
+        _draw_points(right, part, order, class_names, shift, look, label)
     left.axvline(agreement[agreement.label == 'all'].expected.mean(), color='k', lw=0.8, ls=':', zorder=0)
-    left.set_xlabel('neighbour agreement [%]\ndotted: chance')
+    left.set_xlabel('neighbour agreement [%] (higher is better)\ndotted: chance')
     right.axvline(1, color='k', lw=0.8, ls=':', zorder=0)
-    right.set_xlabel('mixing rate with held-out lesions\ndotted: not distinguishable')
+    right.set_xlabel('mixing rate with held-out lesions (1 is best)\ndotted: not distinguishable')
     for ax in (left, right):
-        ax.set_yticks(range(len(order)), order)
+        ax.set_yticks(range(len(order)), [displayed(arm) for arm in order])
         ax.set(ylim=(len(order) - 0.5, -0.5), xlim=(0, None))
     below = 'open marks: mean over classes with a 95 % interval over patients; small dots: classes'
     fig.supxlabel(below, fontsize=8.5)
@@ -37,14 +40,14 @@ def neighbour_statistics(numbers, class_names):
     return fig
 
 
-def _draw_points(ax, table, order, class_names, shift=0, i=0, label=None):
+def _draw_points(ax, table, order, class_names, shift, drawn, label=None):
     """One metric and source: open marks with intervals for the mean over classes, small dots for classes."""
     at = np.array([order.index(arm) for arm in table.arm]) + shift
     overall = (table.label == 'all').to_numpy()
     value, ends = table.value.to_numpy(), table[['low', 'high']].to_numpy().T
     tones = [class_colour(class_names.index(name)) for name in table.label[~overall]]
     ax.scatter(value[~overall], at[~overall], s=13, linewidths=0, color=tones, zorder=2)
-    look = {'fmt': marker(i), 'ms': 5, 'color': series_colour(i), 'mfc': 'white', 'lw': 1.3, 'zorder': 3}
+    look = {'fmt': drawn.marker, 'ms': 5, 'color': drawn.colour, 'mfc': 'white', 'lw': 1.3, 'zorder': 3}
     ax.errorbar(value[overall], at[overall], xerr=np.abs(ends - value)[:, overall], label=label, **look)
 
 
@@ -55,7 +58,7 @@ def _describe(overall, mixing):
     return (
         f'Numbers of {overall.arm.nunique()} networks on {agreement.n.max()} held-out lesions, with 95 % '
         'intervals. Neighbour agreement: '
-        f'{join_words(f"{r.arm} {r.value:.0%}" for r in agreement.itertuples())} (chance '
+        f'{join_words(f"{displayed(r.arm)} {r.value:.0%}" for r in agreement.itertuples())} (chance '
         f'{agreement.expected.mean():.0%}). Beside it mixing rates with {join_words(mixing)} lesions: '
         f'{join_words(f"{r.source} in {r.arm} {r.value:.2f}" for r in rates.itertuples())}.'
     )

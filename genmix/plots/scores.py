@@ -4,6 +4,7 @@ import numpy as np
 
 from genmix.audit.intervals import t_quantile
 from genmix.plots.style import (
+    displayed,
     join_words,
     line_style,
     marker,
@@ -40,7 +41,7 @@ def regime_curves(table, chosen_steps):
         found.append(f'{arm} {mean.iloc[0]:.1f} and {mean.get(chosen_steps, mean.iloc[-1]):.1f} %')
     ax.axvline(chosen_steps, color='k', lw=0.8, ls=':', label='chosen length', zorder=0)
     seeds = count_range(table.groupby(['arm', 'steps']).size())
-    ax.set(xlabel='optimiser steps', ylabel='balanced accuracy on dev [%]', xscale='log')
+    ax.set(xlabel='optimiser steps', ylabel='balanced accuracy on dev [%]\n(higher is better)', xscale='log')
     ax.set_xticks(sorted(table.steps.unique()), sorted(table.steps.unique()))
     ax.minorticks_off()
     title = f'mean and 95 % interval\n(t, n = {seeds} classifiers)'
@@ -53,39 +54,24 @@ def regime_curves(table, chosen_steps):
     return fig
 
 
-RULES = {'': 'not mixed', 'mixup': 'mixup', 'genmix': 'GenMix'}
-
-
 @styled
-def loss_curves(losses, arms, window=25):
-    """Training loss of each arm as a running mean, one panel per mixing rule: only these compare.
-
-    losses   {name: loss (steps,)}      arms   {name: Arm}
-
-    Arms of the same sources share a colour; where these differ in dose or in the stored set, the lines do.
-    """
-    images = {name: (arms[name].generator, arms[name].balance, arms[name].classical) for name in losses}
-    doses = {name: (arms[name].stored, arms[name].dose) for name in losses if arms[name].generator}
-    sources, amounts = list(dict.fromkeys(images.values())), sorted(set(doses.values()))
-    rules = dict.fromkeys([*RULES, *(arms[name].rule for name in losses)])
-    panels = {rule: [name for name in losses if arms[name].rule == rule] for rule in rules}
-    panels = {RULES.get(rule, rule): names for rule, names in panels.items() if names}
-    size = 3.1 * len(panels) + 0.6, 2.6 + 0.2 * max(map(len, panels.values()))
-    fig, axes = subplots(*size, 1, len(panels), sharey=True)
-    for ax, (title, names) in zip(axes[0], panels.items()):
-        for arm in names:
-            smooth = np.convolve(losses[arm], np.ones(window) / window, 'valid')
-            line = amounts.index(doses[arm]) if arm in doses else sources.index(images[arm])
-            look = {'color': series_colour(sources.index(images[arm])), 'ls': line_style(line), 'lw': 1.2}
-            ax.plot(np.arange(len(smooth)) + window, smooth, label=arm, **look)
-        ax.set_title(title)
-        ax.set_xlabel(f'training step (mean of the last {window})')
-        ax.legend(loc='upper center', bbox_to_anchor=(0.5, -0.25))
-    axes[0, 0].set(ylabel='soft-label cross entropy [nats]', ylim=(0, None))
-    ends = (f'{arm} {np.mean(loss[-window:]):.2f}' for arm, loss in losses.items())
+def loss_curve(loss, floor, arm, window=25):
+    """Training loss of one arm (steps,), its running mean, and `floor`, the entropy of its labels [nats]."""
+    fig, ax = single_axes(7, 2.8)
+    window = min(window, len(loss))
+    smooth = np.convolve(loss, np.ones(window) / window, 'valid')
+    ax.plot(np.arange(1, len(loss) + 1), loss, color='#bbbbbb', lw=0.7, label='each step')
+    ax.plot(np.arange(len(smooth)) + window, smooth, color='k', lw=1.5, label=f'mean of the last {window}')
+    ax.axhline(floor, color='k', lw=0.8, ls=':', label='entropy of the labels')
+    ax.set(
+        xlabel='training step', ylabel='soft-label cross entropy\n[nats] (lower is better)', ylim=(0, None)
+    )
+    ax.set_title(displayed(arm))
+    ax.legend(loc='upper right')
     fig.alt = (
-        f'Training loss of {len(losses)} arms, soft-label cross entropy in nats, one panel per kind of '
-        f'mixing. Mean over the last {window} steps: {join_words(ends)}.'
+        f'Training loss of {displayed(arm)} over {len(loss)} steps, soft-label cross entropy in nats: '
+        f'{loss[0]:.2f} at first, {smooth[-1]:.2f} on average over the last {window}; the entropy of the '
+        f'labels is {floor:.2f}.'
     )
     return fig
 
@@ -106,8 +92,8 @@ def arm_points(metrics, order, metric='balanced_accuracy', rule='prior'):
             y, mean = i + 0.12 * (np.arange(len(values)) % 3 - 1), values.mean() if len(values) else np.nan
             ax.plot(values, y, 'o', ms=4, color='#777777', alpha=0.7, mew=0)
             ax.plot(mean, i, '|', ms=15, mew=2.2, color='#000000')
-        ax.set(xlabel=f'{name} [%]', title=test_set, ylim=(len(order) - 0.5, -0.5))
-        ax.set_yticks(range(len(order)), order)
+        ax.set(xlabel=f'{name} [%] (higher is better)', title=test_set, ylim=(len(order) - 0.5, -0.5))
+        ax.set_yticks(range(len(order)), [displayed(arm) for arm in order])
         ax.grid(axis='x', lw=0.4, color='#dddddd')
         means = {arm: values.mean() for arm, values in by_arm.items()}
         ends = (
@@ -133,7 +119,7 @@ def confusion(matrices, class_names):
     side, names = max(2.3, 0.38 * len(class_names) + 0.3), shorten(class_names)  # a cell holds '100%'
     columns = min(int(10 // side), len(matrices)) or 1
     rows = -(-len(matrices) // columns)
-    fig, axes = subplots(side * columns + 1.1, side * rows + 0.9, rows, columns, sharex=True, sharey=True)
+    fig, axes = subplots(side * columns + 1.1, side * rows + 1.0, rows, columns, sharex=True, sharey=True)
     fig.get_layout_engine().set(h_pad=0.1)
     totals = [
         count_range(n) for n in np.stack([np.asarray(c).sum(1) for c in matrices.values()]).T
@@ -145,7 +131,7 @@ def confusion(matrices, class_names):
         ax.axis('off')
     for ax, (arm, rate) in zip(axes.flat, rates.items()):
         sns.heatmap(rate, ax=ax, **look, **labels)
-        ax.set_title(f'{arm} ({np.diag(rate).mean():.0%})')
+        ax.set_title(f'{displayed(arm)}\n({np.diag(rate).mean():.0%})', size=9)
         ax.tick_params('x', rotation=30 if len(names) < 5 else 90)
         ax.tick_params('y', rotation=0)
         ax.tick_params(length=0)

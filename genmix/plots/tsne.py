@@ -4,36 +4,45 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from genmix.plots.mixing import mixed_colours
-from genmix.plots.style import class_colour, join_words, legend_columns, shorten, show_image, styled, subplots
+from genmix.plots.style import (
+    class_colour,
+    displayed,
+    join_words,
+    legend_columns,
+    shorten,
+    show_image,
+    styled,
+    subplots,
+)
 
 MARKERS = {'synthetic': '^', 'mixed': 'o', 'real': 'o'}  # in the order in which they are drawn
-KINDS = {'real': 'real', 'synthetic': 'synthetic', 'mixed': 'GenMix'}
+KINDS = {'synthetic': 'synthetic', 'mixed': 'GenMix'}
 
 
 @styled
-def tsne_panels(points, class_names, notes=None, side=2.7):
+def tsne_panels(points, class_names, notes=None, side=3.0, kind='real lesion'):
     """One t-SNE panel per title, each with its own axes.
 
     points   {title: table with tsne_1, tsne_2, kind (real, synthetic, mixed), soft label y_<class>...}
-    notes    {title: text below the panel}
+    notes    {title: text below the panel}      kind   what the lesions of no generator are called
     Class colours as in the paper: dots real, triangles synthetic, open circles GenMix in blended colours.
     """
     fig, axes = _panels(len(points), notes, side)
     for ax, (title, table) in zip(axes.flat, points.items()):
-        for kind in (kind for kind in MARKERS if kind in set(table.kind)):
-            _scatter(ax, table[table.kind == kind], kind)
+        for drawn in (drawn for drawn in MARKERS if drawn in set(table.kind)):
+            _scatter(ax, table[table.kind == drawn], drawn)
         _frame(ax, title, (notes or {}).get(title, ''))
-    _add_legend(fig, class_names, set().union(*(table.kind for table in points.values())))
+    _add_legend(fig, class_names, set().union(*(table.kind for table in points.values())), kind)
     fig.alt = (
-        f't-SNE of classifier features in {len(points)} panels: {join_words(points)}. Each point is a '
-        f'lesion, coloured by class ({join_words(class_names)}); dots are real, triangles synthetic, open '
-        'circles GenMix.'
+        f't-SNE of classifier features in {len(points)} panels: {displayed(join_words(points))}. Each point '
+        f'is a lesion, coloured by class ({join_words(class_names)}); dots are {kind}s, triangles synthetic, '
+        'open circles GenMix.'
     )
     return fig
 
 
 @styled
-def tsne_sources(points, class_names, notes=None, side=2.7):
+def tsne_sources(points, class_names, notes=None, side=2.7, kind='real lesion'):
     """One common t-SNE, one panel per source: its points in class colours, all others in gray behind.
 
     Arguments as in `tsne_panels`, but `points` is one table with a column source.
@@ -45,10 +54,10 @@ def tsne_sources(points, class_names, notes=None, side=2.7):
         ax.scatter(points.tsne_1, points.tsne_2, s=5, color='#dddddd', linewidths=0)
         _scatter(ax, own, own.kind.iloc[0])
         _frame(ax, source, (notes or {}).get(source, ''))
-    _add_legend(fig, class_names, set(points.kind))
+    _add_legend(fig, class_names, set(points.kind), kind)
     fig.alt = (
         f'One t-SNE of all images in the features of one network, {len(sources)} panels, each with one '
-        f'source in class colours before the others in gray: {join_words(sources)}.'
+        f'source in class colours before the others in gray: {displayed(join_words(sources))}.'
     )
     return fig
 
@@ -66,29 +75,29 @@ def _panels(n, notes, side):
 def _scatter(ax, table, kind):
     tones = mixed_colours(table.filter(like='y_').to_numpy())
     look = {
-        'real': {'s': 11, 'linewidths': 0},
-        'synthetic': {'s': 17, 'linewidths': 0, 'alpha': 0.55},
-        'mixed': {'s': 17, 'linewidths': 0.8, 'alpha': 0.9},
+        'real': {'s': 13, 'linewidths': 0},
+        'synthetic': {'s': 30, 'linewidths': 0.4, 'edgecolors': 'white', 'alpha': 0.9},
+        'mixed': {'s': 22, 'linewidths': 0.9, 'alpha': 0.9},
     }[kind]
     fill = {'facecolors': 'none', 'edgecolors': tones} if kind == 'mixed' else {'c': tones}
     ax.scatter(table.tsne_1, table.tsne_2, marker=MARKERS[kind], **fill, **look)
 
 
 def _frame(ax, title, note):
-    ax.set(xticks=[], yticks=[], title=title)
+    ax.set(xticks=[], yticks=[], title=displayed(title))
     ax.set_xlabel(note, fontsize=8)
     ax.spines[:].set_visible(True)
     ax.spines[:].set_color('#bbbbbb')
 
 
-def _add_legend(fig, class_names, kinds):
+def _add_legend(fig, class_names, kinds, real):
     names, gray = shorten(class_names), '#555555'
     classes = {name: {'marker': 's', 'ms': 6, 'color': class_colour(k)} for k, name in enumerate(names)}
     handles = [Line2D([], [], ls='', label=name, **look) for name, look in classes.items()]
-    for kind in (kind for kind in KINDS if kind in kinds):
-        look = {'marker': MARKERS[kind], 'ms': 4 if kind == 'real' else 5, 'color': gray}
+    for kind in (kind for kind in ('real', *KINDS) if kind in kinds):
+        look = {'marker': MARKERS[kind], 'ms': 4 if kind == 'real' else 6, 'color': gray}
         fill = 'none' if kind == 'mixed' else gray
-        handles.append(Line2D([], [], ls='', label=KINDS[kind], mfc=fill, **look))
+        handles.append(Line2D([], [], ls='', label=KINDS.get(kind, real), mfc=fill, **look))
     columns = legend_columns([handle.get_label() for handle in handles], fig.get_figwidth())
     fig.set_figheight(fig.get_figheight() + 0.19 * ((len(handles) - 1) // columns))
     space = {'columnspacing': 1.2, 'handletextpad': 0.2}

@@ -237,14 +237,3 @@ def confusions(predictions, test_set, arms, rule=RULES[0]) -> dict[str, np.ndarr
         guess = decisions(part, names, rule)
         found[arm] = confusion_matrix(part.label.to_numpy(), guess, len(names))
     return found
-
-
-def summarise_confusions(matrices, names) -> list[str]:
-    """One sentence per arm of `confusions`: its most frequent error, as a share of the lesions of a class."""
-    lines = []
-    for arm, counts in matrices.items():
-        share = counts / np.maximum(counts.sum(1, keepdims=True), 1) * (1 - np.eye(len(names)))
-        true, guess = np.unravel_index(share.argmax(), share.shape)
-        confused = f'{share[true, guess]:.0%} of {names[true]} lesions are taken for {names[guess]}'
-        lines.append(f'{arm}: {confused}, its most frequent error')
-    return lines

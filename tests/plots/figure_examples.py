@@ -255,10 +255,7 @@ DRAW = {
     'examples with lambda': examples_with_lambda,
     'regime_curves': lambda: plots.regime_curves(REGIME, 2),
     'regime_curves of one seed': lambda: plots.regime_curves(REGIME[REGIME.seed == 0], 2),
-    'loss_curves': lambda: plots.loss_curves(
-        {a: np.ones(50) for a in ('classical', 'mixup', 'genmix-g@1/8', 'genmix-g@1/2', 'cutmix-g@1/8')},
-        arms_for('g', rules=['cutmix']),
-    ),
+    'loss_curve': lambda: plots.loss_curve(np.ones(50), 0.4, 'genmix-g@1/8'),
     'batch_mass': lambda: plots.batch_mass(MASS, arms_for('g'), C.class_names),
     'arm_points': lambda: plots.arm_points(METRICS, ['y', 'x']),
     'forest': lambda: plots.forest(CONTRASTS, 'population'),

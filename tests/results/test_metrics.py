@@ -210,10 +210,3 @@ def test_names_that_look_missing_stay_names(study, tmp_path):
     read = read_table(study, 'audit/card.csv')
     assert read.label.tolist() == ['all', 'NA', 'None'] and read.value.isna().tolist() == [False, True, False]
     assert read.generator.isna().tolist() == [False, True, False]
-
-
-def test_the_most_frequent_error_is_named():
-    (said,) = metrics.summarise_confusions(
-        {'x': np.array([[6, 3, 1], [0, 9, 1], [0, 2, 8]])}, ['a', 'b', 'c']
-    )
-    assert said == 'x: 30% of a lesions are taken for b, its most frequent error'

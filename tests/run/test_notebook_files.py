@@ -1,6 +1,5 @@
 import json
 
-import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
@@ -188,13 +187,3 @@ def test_rules_name_real_files():
         if line.startswith('$(R)/notebooks/'):
             files = [w for w in line.split(': ', 1)[1].split() if not w.startswith('$')]
             assert files and all((ROOT / f).exists() for f in files)
-
-
-def test_tables_of_a_notebook_show_names_as_text():
-    """The Styler of 08 as its cell makes it, with a class of HTML; other tables are escaped by pandas."""
-    cells = Notebook(ROOT / 'notebooks' / '08_classification.ipynb').code
-    (cell,) = (c for c in cells if '.style.' in c)
-    names = ['<script>alert(1)</script>', 'b']
-    carried = pd.DataFrame([[0.125, 0.25, 0.75]], index=['genmix-dcgan'], columns=['synthetic', *names])
-    html = eval(cell.splitlines()[-1], {'carried': carried}).to_html()
-    assert '<script' not in html and '&lt;script&gt;alert(1)&lt;/script&gt;' in html and '75.0%' in html
