@@ -9,6 +9,7 @@ from conftest import make, python_m
 
 from genmix.generators import PAPER
 from genmix.mixing.arms import slug
+from genmix.plots.style import generator_style
 from genmix.run import notebooks
 from genmix.run.files import checksum
 from genmix.run.log import MARK
@@ -31,6 +32,7 @@ PROMISED = """
     results/selection_error.csv results/table.csv results/table.md results/table.tex
     audit/generator_card.csv audit/mixing/gains.csv embedding/neighbours.csv overview/lesion.csv
     figures/figure1.svg figures/figure2.gif figures/figure3.png figures/figure4.svg figures/06_dcgan.png
+    figures/01_quiz.png figures/07_simplex.svg figures/08_live.svg figures/figure4-2.svg
 """
 
 
@@ -112,6 +114,24 @@ def test_the_declared_contrasts_are_of_the_four_generators_of_the_paper(finished
     parts = pd.read_csv(run / 'results' / 'claims.csv').part
     assert parts.str.contains('genmix-dcgan').any()
     assert not parts.str.contains('my_generator|cutmix').any()
+
+
+@pytest.mark.smoke
+def test_the_best_generator_by_its_card_illustrates_and_phantoms_are_called_so(finished):
+    run = finished[0] / 'runs' / 'smoke'
+    card = pd.read_csv(run / 'audit' / 'generator_card.csv').query('metric == "tstr" and label == "all"')
+    own = card[card.generator != 'oracle'].set_index('generator').value
+    cells = json.loads((run / 'notebooks' / '07_genmix.ipynb').read_text())['cells']
+    text = json.dumps([c.get('outputs', []) for c in cells], ensure_ascii=False)
+    assert f'shown below: {generator_style(own.idxmax()).name}, the best by TSTR' in text
+    described = [
+        o['data']['text/plain']
+        for c in cells
+        for o in c.get('outputs', [])
+        if 'image/png' in o.get('data', {})
+    ]
+    figure3 = next(alt for alt in map(''.join, described) if alt.startswith('A grid of example lesions'))
+    assert 'rows phantom, ' in figure3
 
 
 @pytest.mark.smoke

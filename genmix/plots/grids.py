@@ -46,6 +46,8 @@ def image_grid(images, rows, columns, parents=None):
     ax.set_yticks([height * i + height / 2 for i in range(len(rows))], rows)
     ax.set_xticks([width * i + width / 2 for i in range(len(columns))], columns)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    if max(map(len, columns)) > 9:  # a tile is as wide as ten letters
+        ax.tick_params('x', labelsize=7)
     return fig
 
 

@@ -95,7 +95,8 @@ def follow(study: Study, train: Cohort, made, traces: list[Trace]) -> dict[str, 
         images = np.stack([train.images[trace.real], synthetic.images[trace.synthetic], mix.x[trace.mixture]])
         labels = np.stack([*one_hot(parents, len(names)), mix.y[trace.mixture]])
         model, config = load_classifier(study, trace.network)
-        steps = [f'{kind} {names[k]}' for kind, k in zip(('real', 'synthetic'), parents)]
+        kind = 'phantom' if train.source.startswith('phantom') else 'real'
+        steps = [f'{word} {names[k]}' for word, k in zip((kind, 'synthetic'), parents)]
         steps.append(f'mixture, λ = {trace.lam:.2f}')
         probabilities = predict(model, images, config['input_size'])
         rows[f'{trace.generator}, by\n{trace.network}'] = list(zip(steps, images, labels, probabilities))
