@@ -13,24 +13,28 @@ def neighbour_statistics(numbers, class_names):
     """
     order, overall = list(dict.fromkeys(numbers.arm)), numbers[numbers.label == 'all']
     mixing = {source: part for source, part in numbers.groupby('source', sort=False) if source != 'held-out'}
-    sources = int(overall.groupby('arm').size().max()) - 1
-    height = max(max(0.3, 0.13 * sources) * len(order) + 1.3, 0.19 * (len(mixing) + len(class_names)) + 1.2)
+    lines = {
+        arm: [source for source in mixing if source in set(own.source)] for arm, own in overall.groupby('arm')
+    }
+    heights = np.array([max(1.7, len(lines[arm])) for arm in order])
+    places = dict(zip(order, heights.cumsum() - heights / 2))
+    height = max(0.17 * heights.sum() + 1.4, 0.19 * (len(mixing) + len(class_names)) + 1.2)
     fig, ((left, right),) = subplots(9.8, height, 1, 2, sharey=True)
     agreement = numbers[numbers.metric == 'neighbour_agreement'].copy()
     agreement[['value', 'low', 'high', 'expected']] *= 100
-    _draw_points(left, agreement, order, class_names, 0, generator_style(''))
-    for i, (source, part) in enumerate(mixing.items()):
+    _draw_points(left, agreement, [places[arm] for arm in agreement.arm], class_names, generator_style(''))
+    for source, part in mixing.items():
         look = generator_style('' if source == 'training' else source)
         label = source if source == 'training' else look.name
-        shift = 0.7 * ((i + 0.5) / len(mixing) - 0.5)
-        _draw_points(right, part, order, class_names, shift, look, label)
+        at = [places[arm] + 0.8 * (lines[arm].index(source) - (len(lines[arm]) - 1) / 2) for arm in part.arm]
+        _draw_points(right, part, at, class_names, look, label)
     left.axvline(agreement[agreement.label == 'all'].expected.mean(), color='k', lw=0.8, ls=':', zorder=0)
     left.set_xlabel('neighbour agreement [%] (higher is better)\ndotted: chance')
     right.axvline(1, color='k', lw=0.8, ls=':', zorder=0)
     right.set_xlabel('mixing rate with held-out lesions (1 is best)\ndotted: not distinguishable')
     for ax in (left, right):
-        ax.set_yticks(range(len(order)), [displayed(arm) for arm in order])
-        ax.set(ylim=(len(order) - 0.5, -0.5), xlim=(0, None))
+        ax.set_yticks(list(places.values()), [displayed(arm) for arm in order])
+        ax.set(ylim=(heights.sum() + 0.2, -0.2), xlim=(0, None))
     below = 'open marks: mean over classes with a 95 % interval over patients; small dots: classes'
     fig.supxlabel(below, fontsize=8.5)
     for k, name in enumerate(shorten(class_names)):
@@ -40,9 +44,9 @@ def neighbour_statistics(numbers, class_names):
     return fig
 
 
-def _draw_points(ax, table, order, class_names, shift, drawn, label=None):
-    """One metric and source: open marks with intervals for the mean over classes, small dots for classes."""
-    at = np.array([order.index(arm) for arm in table.arm]) + shift
+def _draw_points(ax, table, at, class_names, drawn, label=None):
+    """One metric and source at the heights `at`: open marks with intervals for means, dots for classes."""
+    at = np.array(at)
     overall = (table.label == 'all').to_numpy()
     value, ends = table.value.to_numpy(), table[['low', 'high']].to_numpy().T
     tones = [class_colour(class_names.index(name)) for name in table.label[~overall]]

@@ -151,6 +151,11 @@ class AltTextFigure(Figure):
         lines = textwrap.fill(text, int(14 * self.get_figwidth()), break_long_words=False)
         look = {'ha': 'left', 'va': 'top', 'size': 9, 'style': 'italic', 'color': '#333333'}
         self._caption = self.text(0, -0.06 / self.get_figheight(), lines, **look)
+        if self.legends and self.get_layout_engine():  # they stay where they are when a saved figure grows
+            self.draw_without_rendering()
+            self.set_layout_engine('none')
+            for legend in self.legends:
+                legend.set_bbox_to_anchor((0, 0, 1, 1), self.transFigure)
 
     @styled
     def draw(self, renderer):

@@ -231,3 +231,12 @@ def test_a_caption_stands_below_its_figure_once():
     fig.draw_without_rendering()
     box = found[0].get_window_extent()
     assert box.y1 <= 0 and box.width <= fig.bbox.width and '\n' in found[0].get_text()
+
+
+def test_a_caption_and_a_legend_below_the_panels_do_not_meet(tmp_path):
+    fig = DRAW['tsne_panels']()
+    fig.set_caption('What to see')
+    fig.savefig(tmp_path / 'f.png', bbox_inches='tight')
+    legend, caption = (x.get_window_extent() for x in (fig.legends[0], fig._caption))
+    assert legend.y0 >= caption.y1
+    assert legend.y1 <= min(ax.get_tightbbox().y0 for ax in fig.axes)

@@ -1,6 +1,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
@@ -260,3 +261,11 @@ def test_what_a_notebook_is_about_stands_in_its_cells(name):
     code = '\n'.join(Notebook(ROOT / 'notebooks' / f'{name}.ipynb').code)
     assert [idea for idea in IDEAS[name] if not re.search(idea, code)] == []
     assert re.search(r'^ *assert ', code, re.MULTILINE)
+
+
+def test_tables_of_a_notebook_show_names_as_text():
+    """A DataFrame escapes a class name that is HTML; a Styler would not, so no notebook here uses one."""
+    cells = [cell for nb in RULED for cell in nb.code]
+    assert [cell for cell in cells if re.search(r'\.style\.\w+\(', cell)] == []
+    html = pd.DataFrame([[0.25]], index=['<b>'], columns=['<script>alert(1)</script>']).to_html()
+    assert '<script' not in html and '<b>' not in html
