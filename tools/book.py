@@ -55,7 +55,7 @@ def read_pages(folder):
         )
     pages = {path.stem: read_executed(path) for path in found}
     for cell in (cell for content in pages.values() for cell in content['cells']):
-        if 'solution' in tags(cell):  # folded away: the reader thinks first
+        if {'solution', 'parameters'} & {*tags(cell)}:  # folded away: the reader thinks first
             cell['metadata']['tags'] = [*tags(cell), 'hide-cell']
     return pages
 
