@@ -271,7 +271,7 @@ def test_the_notebooks_have_all_of_the_paper():
     }
     places = {what: page for what, (page, _, _) in book.locate(every, 'cpu').items()}
     assert places == {
-        'Figure 1': '07_genmix',
+        'Figure 1': '00_overview',
         'The equation': '07_genmix',
         'Figure 2': '05_diffusion',
         'Figure 3': '07_genmix',
