@@ -33,7 +33,7 @@ def compose(picture, nouns, photos, rng, size=64):
         alpha, gray = gaussian_filter(alpha, radius), gaussian_filter(gray, radius)
         words['edge'] = 'blurred' if radius > 1.5 else 'soft'
     image = background * (1 - alpha) + gray * alpha
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         image = image + grain(rng, size, words)
     words['tone'] = tone(float((gray * alpha).sum() / max(alpha.sum(), 1e-6)))
     if not fill:
@@ -54,7 +54,7 @@ def chances(pictures):
 
 def ground(photos, rng, size):
     """A ground float32 (size, size) in [0, 1] and words for it."""
-    kind, level = rng.choice(['plain', 'shaded', 'photo'], p=[0.45, 0.25, 0.3]), rng.uniform(0.03, 0.97)
+    kind, level = rng.choice(['plain', 'shaded', 'photo'], p=[0.6, 0.25, 0.15]), rng.uniform(0.03, 0.97)
     if kind == 'plain':
         return np.full((size, size), level, np.float32), f'on a plain {tone(level)} background'
     if kind == 'shaded':

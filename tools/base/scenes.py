@@ -69,12 +69,12 @@ def draw(rng, size=64):
     ) / size  # lengths are shares of the side from here on
     words = {}
     level, image = ground(y, x, rng, words)
-    if rng.random() < 0.35:
+    if rng.random() < 0.15:
         image = clutter(image, y, x, rng, words)
     image = figures(image, level, y, x, rng, words)
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         image = gaussian_filter(image, rng.uniform(0.5, 1.5))
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         kind, amount = str(rng.choice(list(GRAIN))), 0.01 * 10 ** rng.random()
         image = image + amount * noise(rng, size, rng.uniform(*GRAIN[kind]))
         strength = 'strong ' if amount > 0.06 else 'faint ' if amount < 0.025 else ''
@@ -86,7 +86,7 @@ def ground(y, x, rng, words):
     """The background: its level, and the level with a texture (H, W)."""
     words['ground_tone'] = str(rng.choice(list(LEVELS)))
     level = rng.uniform(*LEVELS[words['ground_tone']])
-    textures = ['plain', 'plain', 'plain', 'shaded', 'shaded', 'cloudy', 'striped', 'rough']
+    textures = [*['plain'] * 8, *['shaded'] * 4, 'cloudy', 'striped', 'rough']
     words['ground_texture'] = kind = str(rng.choice(textures))
     return level, level + texture(kind, y, x, rng, rng.uniform(0.015, 0.07))
 
@@ -126,7 +126,7 @@ def figures(image, level, y, x, rng, words):
     words['shape'] = kind if single else kind + ('es' if kind == 'cross' else 's')
     words |= {'edge': edge, 'size': size, 'tone': tone(value)}
     words['strength'] = 'faint' if abs(value - level) < 0.13 else ''
-    words['texture'] = fill = str(rng.choice(['plain', 'plain', 'cloudy', 'rough', 'striped']))
+    words['texture'] = fill = str(rng.choice([*['plain'] * 5, 'cloudy', 'rough', 'striped']))
     width, offset = rng.uniform(*EDGES[edge]), 0.12 if single else 0.38
     for _ in range(COUNTS.get(count, 1)):
         cy, cx = 0.5 + rng.uniform(-offset, offset, 2)
