@@ -11,7 +11,7 @@ from fastai.learner import Learner
 
 from genmix.data.augmentation import affine_warp, resized
 from genmix.mixing.rules import Pairs, apply
-from genmix.run.device import DEVICE
+from genmix.run.device import DEVICE, send
 
 
 class SoftLabelBatches(Callback):
@@ -29,7 +29,7 @@ class SoftLabelBatches(Callback):
         mixed = (a != b).nonzero()[:, 0]
         lam_mixed, n = lam[mixed].numpy(), len(a)
         mask = resized(mask[0][mixed, None], self.size)[:, 0].numpy() if mask else None
-        rows, where = (i.to(self.pool.soft.device) for i in (torch.cat([a, b[mixed]]), mixed))
+        rows, where = (send(i, self.pool.soft.device) for i in (torch.cat([a, b[mixed]]), mixed))
         x, y = self.images(rows), self.pool.soft[rows]
         (x, other), (y, y_other) = (x[:n], x[n:]), (y[:n], y[n:])
         if len(mixed):

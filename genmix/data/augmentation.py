@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from genmix.run.device import send
+
 
 def affine_warp(x, rng, zoom=0.15, shift=0.08):
     """Classical augmentation of a batch in one warp: flips, any rotation, zoom, shift; borders are reflected.
@@ -18,7 +20,7 @@ def affine_warp(x, rng, zoom=0.15, shift=0.08):
     move = rng.uniform(-2 * shift, 2 * shift, (2, n))  # the grid spans [-1, 1]
     # A place in the image as one complex number: F.affine_grid by broadcasting, several times faster.
     along, down, move = (
-        torch.as_tensor(a + 1j * b, dtype=torch.complex64, device=x.device)[:, None, None]
+        send(torch.as_tensor(a + 1j * b, dtype=torch.complex64), x.device)[:, None, None]
         for a, b in ((cos * flip, sin * flip), (-sin, cos), move)
     )
     gy, gx = (_pixel_centres(side, x) for side in (h, w))

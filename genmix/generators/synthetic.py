@@ -14,6 +14,8 @@ from genmix.run.gpu import gpu_job
 from genmix.run.provenance import key_of
 from genmix.run.study import stage_name
 
+CONTINUED = ('checkpoint.safetensors', 'snapshots.npy', 'config.json')  # what a longer training starts from
+
 
 def train_generator(study, generator: type[Generator], cohort: Cohort, config, fold=0) -> Generator:
     """The generator, fitted on `cohort` in stage generators/<name> unless that is cached.
@@ -35,19 +37,21 @@ def train_generator(study, generator: type[Generator], cohort: Cohort, config, f
 
 
 def shorter_training(study, name, generator, config, inputs):
-    """Checkpoint of the finished training in stage `name`, where `config` only asks for more steps."""
-    before, checkpoint = study.provenance(name), study.folder / name / 'checkpoint.safetensors'
+    """Folder of the finished training in stage `name`, where `config` only asks for more steps."""
+    before, folder = study.provenance(name), study.folder / name
     params = before.get('params') or {}
     longer = params.get('steps', 0) < getattr(config, 'steps', 0)
-    if not longer or params | {'steps': config.steps} != asdict(config) or not checkpoint.exists():
+    if not longer or params | {'steps': config.steps} != asdict(config):
         return None
-    return checkpoint if key_of(params, inputs, generator) == before['key'] else None
+    same = key_of(params, inputs, generator) == before['key']
+    return folder if same and (folder / CONTINUED[0]).exists() else None
 
 
 def _fit(generator, cohort, out, config, finished=None):
-    """`generator.fit`, alone on its GPU, going on from the checkpoint `finished`."""
-    if finished and not (out / finished.name).exists():
-        shutil.copy(finished, out)
+    """`generator.fit`, alone on its GPU, going on from what the training in folder `finished` left."""
+    for file in [finished / name for name in CONTINUED] if finished else []:
+        if file.exists() and not (out / file.name).exists():
+            shutil.copy(file, out)
     lower = f'batch_size (now {config.batch_size})' if hasattr(config, 'batch_size') else 'its parameters'
     if not getattr(config, 'checkpointing', True):
         lower += ', or set checkpointing=true'

@@ -149,7 +149,9 @@ def blend(a: 'np.ndarray | Tensor', b: 'np.ndarray | Tensor', weight: np.ndarray
         return np.rint(mixed).astype(a.dtype) if whole else mixed
     import torch  # here, so that a rule can be used without it
 
+    from genmix.run.device import send
+
     whole = not a.is_floating_point()
-    w = torch.as_tensor(weight, dtype=torch.float32 if whole else a.dtype, device=a.device)
+    w = send(torch.as_tensor(weight, dtype=torch.float32 if whole else a.dtype), a.device)
     mixed = w * a + (1 - w) * b
     return mixed.round().to(a.dtype) if whole else mixed

@@ -4,6 +4,7 @@ On a CPU nothing here does anything but split sampling as it was asked.
 """
 
 import gc
+import os
 from contextlib import contextmanager
 
 import torch
@@ -25,6 +26,20 @@ def gpu_job(what, lower='batch_size', gpus=1):
 
     At the end memory goes back to the GPU.  Raises StudyError where it does not suffice.
     """
+    with gpu_held(what, gpus):
+        try:
+            yield
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise StudyError(
+                f'{what}: the memory of the GPU does not suffice ({error_line(error)}): lower {lower}.'
+            ) from error
+
+
+@contextmanager
+def gpu_held(what, gpus=1):
+    """The lock of `gpu_job` alone."""
     names = [] if _open_jobs else lock_names(gpus)
     for name in names:
         if not try_lock(name):
@@ -35,12 +50,6 @@ def gpu_job(what, lower='batch_size', gpus=1):
         torch.cuda.reset_peak_memory_stats(DEVICE)
     try:
         yield
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        raise StudyError(
-            f'{what}: the memory of the GPU does not suffice ({error_line(error)}): lower {lower}.'
-        ) from error
     finally:
         _open_jobs.pop()
         if names:
@@ -50,15 +59,19 @@ def gpu_job(what, lower='batch_size', gpus=1):
 
 
 def lock_names(gpus):
-    """What a job locks, in one order for all jobs; nothing on a CPU."""
-    if DEVICE.type != 'cuda':
+    """What a job locks, in one order for all jobs; nothing on a CPU.
+
+    Nothing either in a process of a shared training (LOCAL_RANK): the one that started it has the locks.
+    """
+    if DEVICE.type != 'cuda' or 'LOCAL_RANK' in os.environ:
         return []
     return [f'gpu-{gpu_id(index)}' for index in (range(gpus) if gpus > 1 else [DEVICE.index or 0])]
 
 
 def out_of_memory(error):
-    """Whether an error says so: that of torch, or of cuBLAS, which has another name for it."""
-    return isinstance(error, torch.OutOfMemoryError) or 'ALLOC_FAILED' in str(error)
+    """Whether an error says so: that of torch, or of CUDA and its libraries, by other names."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or 'ALLOC_FAILED' in text or 'out of memory' in text
 
 
 def error_line(error):
@@ -77,22 +90,30 @@ def in_parts(compute, n, size, generator=None):
     """[compute(slice) for consecutive parts of range(n)], `size` long, shorter where memory runs out.
 
     generator   a torch.Generator that `compute` draws from: a part that is tried again draws the same
+
+    The GPU is held as in `gpu_job`.  Raises StudyError where not even one at a time fits.
     """
     results, start = [], 0
-    while start < n or not results:
-        state = generator.get_state() if generator else None
-        try:
-            results.append(compute(slice(start, min(start + size, n))))
-            start += size
-            continue
-        except RuntimeError as error:
-            if size == 1 or not out_of_memory(error):
-                raise
-        release_memory()  # after the handler, whose traceback holds tensors
-        if generator:
-            generator.set_state(state)
-        size = -(-size // 2)
-        log.info(f'the memory of the GPU does not suffice: {size} at a time from here')
+    with gpu_held('sampling'):
+        while start < n or not results:
+            state = generator.get_state() if generator else None
+            try:
+                results.append(compute(slice(start, min(start + size, n))))
+                start += size
+                continue
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise StudyError(
+                        'The memory of the GPU does not suffice for one image at a time '
+                        f'({error_line(error)}): stop what else uses it, or set GENMIX_DEVICE=cpu.'
+                    ) from error
+            release_memory()  # after the handler, whose traceback holds tensors
+            if generator:
+                generator.set_state(state)
+            size = -(-size // 2)
+            log.info(f'the memory of the GPU does not suffice: {size} at a time from here')
     return results
 
 

@@ -6,7 +6,7 @@ import pytest
 from genmix import StudyError
 from genmix.data.images import windowed
 from genmix.data.phantom import plan as phantom
-from genmix.data.phantom import scanner
+from genmix.data.phantom import render, scanner
 
 CYST, HEMANGIOMA, METASTASIS = range(3)
 
@@ -97,6 +97,14 @@ def test_image_size_keeps_the_shapes():
 
 
 # ---- it repeats, and populations stay apart
+@pytest.mark.parametrize('noise', [True, False])
+def test_chunks_side_by_side_are_the_same_bytes(monkeypatch, noise):
+    lesions = phantom.plan('dev', (60, 40, 50), 60, seed=3)  # three chunks
+    one_by_one = render.render_hu(lesions, 24, seed=1, noise=noise)
+    monkeypatch.setattr(render, 'PIXELS_SIDE_BY_SIDE', 0)
+    assert render.render_hu(lesions, 24, seed=1, noise=noise).tobytes() == one_by_one.tobytes()
+
+
 def test_same_arguments_same_bytes():
     one, two = (phantom.draw('dev', (40, 20, 40), seed=3) for _ in range(2))
     assert one.content_hash == two.content_hash and one.manifest.equals(two.manifest)

@@ -110,7 +110,9 @@ def test_more_steps_go_on_from_a_finished_training(study, monkeypatch):
     train_generator(study, DCGAN, blobs(), small(steps=12, seed=1))
     assert steps[-4:] == [9, 10, 11, 12]
     assert len(np.load(folder / 'samples.npy')) == SNAPSHOTS
-    assert pd.read_csv(folder / 'train_log.csv').step.tolist() == list(range(1, 13))
+    log = pd.read_csv(folder / 'train_log.csv')
+    assert log.step.tolist() == list(range(1, 13))
+    assert (log.seconds.diff()[1:] >= 0).all() and (log.images_per_second > 0).all()
 
 
 def test_same_seed_same_generator(tmp_path):

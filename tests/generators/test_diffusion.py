@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, config_of
@@ -16,6 +17,7 @@ from genmix.generators.latent import backbones, diffusion, fine_tuning, loss
 from genmix.generators.latent.diffusion import Diffusion
 from genmix.generators.latent.noise_texture import NPSCorrection, rings
 from genmix.generators.pretrained import networks, shipped
+from genmix.generators.synthetic import train_generator
 
 TINY = {
     'steps': 4,
@@ -80,7 +82,14 @@ def test_what_is_saved_samples_the_same(kind, lora_rank, request, tmp_path, coho
     x = samples(model)
     assert x.dtype == np.uint8 and x.shape == (3, 3, 32, 32)
     assert np.array_equal(x, samples(Diffusion.load(tmp_path)))
-    files = ['config.json', 'denoiser', 'nps.safetensors', 'snapshots.npy', 'train_log.csv']
+    files = [
+        'checkpoint.safetensors',
+        'config.json',
+        'denoiser',
+        'nps.safetensors',
+        'snapshots.npy',
+        'train_log.csv',
+    ]
     assert sorted(p.name for p in tmp_path.iterdir()) == files
     assert np.load(tmp_path / 'snapshots.npy').shape == (3, 3, 2, 32, 32)
     assert json.loads((tmp_path / 'config.json').read_text())['snapshot_steps'] == [0, 1, 4]
@@ -153,6 +162,40 @@ def test_a_killed_training_goes_on(prompt_base, tmp_path, cohort, monkeypatch):
     assert np.array_equal(samples(straight), samples(resumed))
     a, b = (np.load(tmp_path / name / 'snapshots.npy') for name in 'ab')
     assert np.array_equal(a, b)
+
+
+def test_more_steps_go_on_from_a_finished_training(prompt_base, study, cohort, monkeypatch):
+    """Also after a kill; snapshots are named by the steps at which they were made."""
+    real, calls = fine_tuning.denoising_loss, []
+
+    def dies(*args):
+        calls.append(1)
+        if len(calls) == dies.at:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(fine_tuning, 'denoising_loss', dies)
+
+    def trained(at=0, **changes):
+        calls.clear()
+        dies.at = at
+        config = config_of(Diffusion, **TINY | {'base': prompt_base, 'snapshots': 4} | changes)
+        return train_generator(study, Diffusion, cohort, config), len(calls)
+
+    first, steps = trained(steps=4)
+    assert steps == 4 and first.config['snapshot_steps'] == [0, 1, 2, 4]
+    with pytest.raises(KeyboardInterrupt):
+        trained(at=4, steps=16)  # steps 5, 6, 7 and half of 8; the last checkpoint is of 6
+    longer, steps = trained(steps=16)
+    assert steps == 10 and longer.config['snapshot_steps'] == [0, 1, 4, 16]
+    folder = study.folder / 'generators' / 'diffusion'
+    assert len(np.load(folder / 'snapshots.npy')) == 4
+    log = pd.read_csv(folder / 'train_log.csv')
+    assert log.step.tolist() == list(range(1, 17)) and (log.images_per_second > 0).all()
+    assert (log.seconds.diff()[1:] >= 0).all()
+    distances = [np.abs(samples(model).astype(int) - samples(first)).mean() for model in (first, longer)]
+    assert distances[0] == 0 < distances[1]
+    assert trained(steps=16, lr=1e-3)[1] == 16, 'other parameters begin anew'
 
 
 def test_two_processes_train_what_one_does(prompt_base, tmp_path, cohort):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from genmix.generators.latent.loss import training_schedule
 from genmix.generators.latent.textual_inversion import TextualInversion, prepare
 from genmix.generators.latent.token_loss import MARGIN, InversionData
 from genmix.generators.pretrained import captions, networks
+from genmix.generators.synthetic import train_generator
 
 TINY = {
     'steps': 4,
@@ -65,6 +67,7 @@ def test_from_a_folder_in_diffusers_layout_to_lesions(
     assert x.dtype == np.uint8 and x.shape == (3, 3, 32, 32)
     assert np.array_equal(x, samples(TextualInversion.load(tmp_path)))
     files = [
+        'checkpoint.safetensors',
         'config.json',
         'lesions.safetensors',
         'nps.safetensors',
@@ -157,6 +160,25 @@ def test_a_killed_training_goes_on(prompt_base, tmp_path, cohort, monkeypatch):
     assert np.array_equal(samples(straight), samples(resumed))
     a, b = (np.load(tmp_path / name / 'snapshots.npy') for name in 'ab')
     assert np.array_equal(a, b)
+
+
+def test_more_steps_go_on_from_a_finished_training(prompt_base, study, cohort, monkeypatch):
+    real, calls = token_loss.denoising_loss, []
+    monkeypatch.setattr(token_loss, 'denoising_loss', lambda *args: calls.append(1) or real(*args))
+
+    def trained(**changes):
+        calls.clear()
+        model = train_generator(study, TextualInversion, cohort, config(base=prompt_base, **changes))
+        return model, len(calls)
+
+    first, steps = trained(steps=4)
+    assert steps == 4
+    longer, steps = trained(steps=9)
+    folder = study.folder / 'generators' / 'textual_inversion'
+    assert steps == 5 and not torch.equal(first.vectors, longer.vectors)
+    log = pd.read_csv(folder / 'train_log.csv')
+    assert log.step.iloc[-1] == 9 and log.step.is_unique and (log.seconds.diff()[1:] >= 0).all()
+    assert trained(steps=8)[1] == 8, 'a shorter one begins anew'
 
 
 class Plain:

@@ -41,6 +41,22 @@ def mixing_is_refused():
     assert kept.device == DEVICE and kept.cpu().tolist() == [4, 0]
 
 
+@case
+def waiting_is_noticed():
+    x = torch.ones(3, device=DEVICE)
+    for waits, do in (
+        (1, lambda: x.sum().item()),
+        (1, lambda: x.cpu()),
+        (1, lambda: torch.ones(3).to(DEVICE)),
+        (0, lambda: torch.ones(3).to(DEVICE, non_blocking=True)),
+        (1, lambda: x[x > 0]),
+        (0, lambda: x[torch.arange(2, device=DEVICE)] + x.to(torch.bfloat16)[:2]),
+    ):
+        other_device.waits.clear()
+        do()
+        assert len(other_device.waits) == waits, other_device.waits
+
+
 def gan(generator, **changes):
     from conftest import blobs, config_of
 
@@ -50,6 +66,9 @@ def gan(generator, **changes):
         assert next(model.generator.parameters()).device == DEVICE
         first = model.sample(1, 5, seed=0)
         assert np.array_equal(first, generator.load(folder).sample(1, 5, seed=0))
+        generator.fit(
+            blobs(), folder, config_of(generator, **small | {'steps': small['steps'] + 2})
+        )  # goes on
     return model
 
 
@@ -82,6 +101,9 @@ def latent(generator, **changes):
     with tempfile.TemporaryDirectory() as folder:
         model = generator.fit(blobs((4, 4, 4)), Path(folder), config)
         assert np.array_equal(model.sample(1, 2, seed=0), generator.load(folder).sample(1, 2, seed=0))
+        longer = config_of(generator, base='natural', **small | changes | {'steps': 4})
+        generator.fit(blobs((4, 4, 4)), Path(folder), longer)  # goes on
+        assert len((Path(folder) / 'train_log.csv').read_text().splitlines()) == 4
     return model
 
 
@@ -164,6 +186,29 @@ def classifier():
 
 
 @case
+def steps_of_the_classifier_wait_for_nothing():
+    from conftest import blobs
+    from test_arms import configured
+
+    from genmix.classifier.config import TrainingConfig
+    from genmix.classifier.training import fit_classifier
+    from genmix.classifier.vgg import Classifier
+    from genmix.mixing.arms import arms_for
+    from genmix.mixing.batches import Pool
+
+    batches, known = configured()
+    arm, found = arms_for(['toy'])['genmix-toy@1/8'], []
+    for steps in (2, 5):
+        config = TrainingConfig(steps=steps, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
+        other_device.waits.clear()
+        fit_classifier(
+            Classifier(3, 0.0625, 32), arm, Pool(blobs(), blobs(seed=1)), config, 0, batches, known[arm.rule]
+        )
+        found.append([*other_device.waits])
+    assert found[0] == found[1], found
+
+
+@case
 def reference_classifier():
     from conftest import blobs
 
@@ -181,6 +226,32 @@ def features():
     assert load_features()(blobs((3, 3)).images).shape == (6, 1280)
 
 
+@case
+def features_of_inception():
+    from conftest import blobs
+    from torchvision.models import Inception_V3_Weights, inception_v3
+
+    from genmix.audit.features import load_features
+
+    random = inception_v3(weights=None, init_weights=False).state_dict()
+    Inception_V3_Weights.get_state_dict = lambda self, **how: random
+    assert load_features('inception')(blobs((1, 1)).images).shape == (2, 2048)
+
+
+@case
+def copies_and_blends():
+    from conftest import blobs
+
+    from genmix.audit.blends import Blends
+    from genmix.audit.registration import Registration, placed
+
+    lesions, images = blobs((8, 8)).images, blobs((3, 3), seed=1).images
+    match = Registration(lesions).match(images)
+    assert placed(lesions[match.index], match.pose).shape == images.shape
+    assert len(Registration(lesions).match(lesions, own=True).index) == 16
+    assert Blends(lesions).match(images).first.shape == (6, 2)
+
+
 def main(names):
     failed = {}
     with OtherDevice():
@@ -196,6 +267,7 @@ def main(names):
 if __name__ == '__main__':
     here = Path(__file__).resolve().parent
     sys.path[:0] = [str(here.parents[1]), str(here.parent), str(here), str(here.parent / 'mixing')]
+    import other_device
     from other_device import OtherDevice, register
 
     DEVICE = register()

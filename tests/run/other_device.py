@@ -2,7 +2,8 @@
 
 A tensor of this device wraps a CPU tensor and reports another device.  Every operation is computed on the
 CPU, with its values, after a look at where its arguments are.  So whole trainings run, backward passes too,
-which fake and meta tensors do not allow: they have no values to branch on.
+which fake and meta tensors do not allow: they have no values to branch on.  What would make a program wait
+for a GPU is written down in `waits`.
 """
 
 import safetensors.torch
@@ -13,6 +14,10 @@ from torch.utils._pytree import tree_iter, tree_map_only
 aten = torch.ops.aten
 COPIES = (aten._to_copy.default, aten.copy_.default)
 INDEXED = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default)
+
+
+READ = (aten._local_scalar_dense.default, aten.nonzero.default, aten._unique2.default)
+waits = []  # names of operations that end only when all work on the device is done
 
 
 class DeviceModule:
@@ -118,6 +123,8 @@ def dispatch(func, args, kwargs):
     there = 'other' in devices if devices else bool(others)
     if func not in COPIES:
         check(func, args, kwargs, there)
+    if is_waited_for(func, args, kwargs, devices, others):
+        waits.append(str(func))
     inner = tree_map_only(OtherTensor, lambda x: x.inner, (args, kwargs))
     inner = tree_map_only(torch.device, lambda device: torch.device('cpu'), inner)
     out = func(*inner[0], **inner[1])
@@ -127,6 +134,22 @@ def dispatch(func, args, kwargs):
         return out
     known = {id(x.inner): x for x in others}  # what was changed in place
     return tree_map_only(torch.Tensor, lambda x: known[id(x)] if id(x) in known else OtherTensor(x), out)
+
+
+def is_waited_for(func, args, kwargs, devices, others):
+    """Whether CUDA would make the program wait: values are read, or copied over without `non_blocking`."""
+    if func not in COPIES:
+        read = func in READ or (
+            func in INDEXED and any(x.dtype == torch.bool for x in args[1] if x is not None)
+        )
+        return read and bool(others)
+    if func is aten.copy_.default:
+        onto_it, across = isinstance(args[0], OtherTensor), len(others) == 1
+        told = kwargs.get('non_blocking') or args[2:] == (True,)
+    else:
+        onto_it = 'other' in devices
+        across, told = bool(devices) and onto_it != bool(others), kwargs.get('non_blocking')
+    return across and not (onto_it and told)
 
 
 def check(func, args, kwargs, there):

@@ -77,13 +77,27 @@ def test_a_gpu_keeps_its_name_where_jobs_see_different_ones(monkeypatch):
     assert gpu_locks.gpu_id(1) == '1'
 
 
+def test_sampling_holds_the_gpu_and_processes_of_a_shared_training_do_not(card, tmp_path, monkeypatch):
+    assert gpu.in_parts(lambda part: free(tmp_path), 1, 1) == ['[0]']
+    assert free(tmp_path) == '[0, 1]'
+    monkeypatch.setenv('LOCAL_RANK', '1')  # the process that started it has the locks
+    assert gpu.in_parts(lambda part: free(tmp_path), 1, 1) == ['[0, 1]']
+
+
 def test_on_a_cpu_nothing_is_locked(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     with gpu.gpu_job('a'):
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('error', [FULL, RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling')])
+@pytest.mark.parametrize(
+    'error',
+    [
+        FULL,
+        RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling'),
+        RuntimeError('CUDA error: out of memory'),
+    ],
+)
 def test_a_full_memory_names_the_parameter_to_lower(study, error):
     from test_generators import Toy
 
@@ -114,5 +128,7 @@ def test_parts_get_shorter_where_memory_runs_out():
     drawn = torch.cat(gpu.in_parts(compute, 10, 8, generator))
     assert tried == [8, 4, 2, 2, 2, 2, 2]
     assert torch.equal(drawn, torch.rand(10, generator=torch.Generator().manual_seed(0)))
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(StudyError, match='one image at a time.*GENMIX_DEVICE=cpu'):
         gpu.in_parts(lambda part: (_ for _ in ()).throw(FULL), 4, 2)
+    with pytest.raises(RuntimeError, match='size of tensor'):
+        gpu.in_parts(lambda part: torch.zeros(2) + torch.zeros(3) if part else None, 4, 2)

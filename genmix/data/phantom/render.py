@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from genmix.data.phantom.chunks import padded, side_by_side
 from genmix.data.phantom.scanner import blurred, correlated_noise
 
 # ---- around the lesion.  Assumptions, all of them
@@ -28,6 +29,7 @@ NODULE_FILL = (0.3, 0.1)  # radius over the lesion's: mean and sd
 NODULE_FILL_TIMING = 0.1  # added per sd of a later scan
 NODULE_OF_BLOOD, TUMOUR_NODULE_OF_BLOOD = (0.92, 1), (0.75, 0.95)  # HU over the blood's
 CHUNK = 64  # lesions rendered at a time; part of the random stream, so never changed
+PIXELS_SIDE_BY_SIDE = 2e7  # from here on chunks are rendered in processes side by side: 15 s in one
 
 
 def render_hu(lesions, image_size=64, seed=0, noise=True):
@@ -41,15 +43,17 @@ def render_hu(lesions, image_size=64, seed=0, noise=True):
     streams = [np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, k)) for k in (0, 1)]
     shape_rng, noise_rng = (np.random.default_rng(stream) for stream in streams)
     chunks = [lesions.iloc[i : i + CHUNK] for i in range(0, len(lesions), CHUNK)]
-    return np.concatenate([_patch(rows, image_size, shape_rng, noise and noise_rng) for rows in chunks])
+    noise_rng = noise_rng if noise else None
+    if len(lesions) * image_size**2 >= PIXELS_SIDE_BY_SIDE:
+        return np.concatenate(side_by_side(_patch, chunks, image_size, shape_rng, noise_rng))
+    return np.concatenate([_patch(rows, image_size, shape_rng, noise_rng) for rows in chunks])
 
 
 def _patch(rows, size, shape_rng, noise_rng):
-    """One chunk: render with a border for the wrap-around of the Fourier blur, scan, cut the border off."""
+    """One chunk: render with a border, scan, cut the border off."""
     p = SimpleNamespace(**{name: rows[name].to_numpy()[:, None, None] for name in rows})
     p.radius, p.pixel_mm = p.diameter_mm / 2, p.fov_mm / size
-    border = size // 8
-    full = size + 2 * border
+    border, full = size // 8, padded(size)
     axis = (np.arange(full) - (full - 1) / 2) * p.pixel_mm
     x = axis + _u(p, shape_rng, -0.06, 0.06) * p.fov_mm
     y = axis.swapaxes(1, 2) + _u(p, shape_rng, -0.06, 0.06) * p.fov_mm

@@ -16,10 +16,11 @@ GRAY = 0.25  # share of its features' strength that a size adds: the image begin
 
 def blur(x, gain=1.0, padding=1):
     """x (n, c, H, W) through the FIR filter in both directions, each channel by itself; `gain` multiplies."""
-    if not x.is_cuda:
+    kind = x.device.type
+    if kind == 'cpu':
         return depthwise(x, gain, padding)
-    if torch.is_autocast_enabled('cuda'):
-        x = x.to(torch.get_autocast_dtype('cuda'))
+    if torch.is_autocast_enabled(kind):
+        x = x.to(torch.get_autocast_dtype(kind))
     return FIRFilter.apply(x, gain, padding)
 
 

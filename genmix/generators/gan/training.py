@@ -15,7 +15,7 @@ from genmix.data.images import to_uint8, to_unit
 from genmix.data.sampling import sample_rows
 from genmix.generators.gan.diffaugment import random_symmetry
 from genmix.generators.synthetic import within_class_sd
-from genmix.run.device import DEVICE, autocast
+from genmix.run.device import DEVICE, autocast, send
 from genmix.run.gpu import peak_memory
 
 R1_EVERY = 16  # steps from one R1 penalty to the next, each weighted by as much (lazy: arXiv 1912.04958)
@@ -90,8 +90,8 @@ class AdversarialTraining:
     def batch(self, group):
         """Real images in [-1, 1] and labels, `group` of one class side by side, classes drawn alike."""
         y = self.rng.integers(0, self.n_classes, self.config.batch_size // group).repeat(group)
-        x = to_unit(self.real[sample_rows(y, self.labels, self.rng)].to(DEVICE))
-        return random_symmetry(x) if self.config.d4_augmentation else x, torch.from_numpy(y).to(DEVICE)
+        x = to_unit(send(self.real[sample_rows(y, self.labels, self.rng)]))
+        return random_symmetry(x) if self.config.d4_augmentation else x, send(torch.from_numpy(y))
 
     def update_discriminator(self, real_score, fake_score, penalty):
         """One step of Adam on the logistic loss plus `penalty`; returns the loss without it."""
@@ -130,8 +130,9 @@ class AdversarialTraining:
 
 
 def sample_steps(steps):
-    """The SNAPSHOTS steps of a training at which samples are kept."""
-    return np.linspace(steps / SNAPSHOTS, steps, SNAPSHOTS).round()
+    """The SNAPSHOTS steps of a training at which samples are kept; fewer where it has fewer steps."""
+    found = np.unique(np.linspace(steps / SNAPSHOTS, steps, SNAPSHOTS).round())
+    return found[found > 0]
 
 
 def nearest_samples(samples, before, steps):
@@ -152,7 +153,9 @@ class TrainingRecord:
         self.images += run.config.batch_size
         if step % max(1, self.steps // LOG_ROWS) == 0 or step == 1:
             losses = {name: float(loss) for name, loss in losses.items()}
-            speed = {'images_per_second': round(self.images / (time.time() - self.start), 1)}
+            passed, before = time.time() - self.start, self.rows[-1].get('seconds', 0) if self.rows else 0
+            speed = {'seconds': round(before + passed, 1)}
+            speed['images_per_second'] = round(self.images / passed, 1)
             if peak := peak_memory():
                 speed['peak_gb'] = round(peak, 2)
             self.rows.append({'step': step, **losses, **run.within_class_sd(), **speed})

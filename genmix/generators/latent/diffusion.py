@@ -18,7 +18,7 @@ from genmix.generators.latent.config import DiffusionConfig
 from genmix.generators.latent.fine_tuning import fine_tuning_loss, load_net, open_for_training, save_net
 from genmix.generators.latent.loss import sample_latents
 from genmix.generators.latent.noise_texture import NPSCorrection
-from genmix.generators.latent.snapshots import Snapshots, snapshot_steps
+from genmix.generators.latent.snapshots import Snapshots, go_on_from_finished, snapshot_steps
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import networks
 from genmix.run.device import DEVICE, seed_all
@@ -44,11 +44,12 @@ class Diffusion:
         Writes to `out_dir`: denoiser/, config.json, nps.safetensors (with nps_correction), train_log.csv, and
         snapshots.npy uint8 (steps, K, n, H, W), samples from the same noise at the `snapshot_steps` of
         config.json, the base's own first.  A training begun again in the same folder resumes from its last
-        checkpoint there.
+        checkpoint there.  checkpoint.safetensors stays: a training of more steps goes on from it.
 
         Raises StudyError for a base that cannot be loaded.
         """
         out_dir = Path(out_dir)
+        go_on_from_finished(out_dir, config)
         if config.processes > 1 and not distributed.is_worker():
             distributed.launch(cls.name, cohort, out_dir, config)
             return cls.load(out_dir)
@@ -60,13 +61,14 @@ class Diffusion:
             model.net.denoiser.enable_gradient_checkpointing()
         snapshots, nets = Snapshots(out_dir), {'denoiser': model.net}
         loop = TrainingLoop(out_dir / 'training', nets, config, CHECKPOINT_EVERY, accelerator=accelerator)
+        about['snapshot_steps'] = snapshots.planned(about['snapshot_steps'], loop.before)
         model = train_denoiser(model, loop, cohort, config, snapshots)
         if loop.is_main:
             images = snapshots.gather(about['snapshot_steps'])
             if config.nps_correction:
                 model.nps = NPSCorrection.measured(cohort.images, cohort.labels, images[-1])
             model.save(out_dir)
-            loop.finish(out_dir / 'train_log.csv')
+            loop.finish(out_dir / 'train_log.csv', keep=True)
             snapshots.clear()
         return model.for_sampling()
 

@@ -9,7 +9,7 @@ from genmix.data.images import symmetries
 from genmix.generators.latent.backbones import open_base
 from genmix.generators.latent.loss import denoising_loss
 from genmix.generators.pretrained import networks
-from genmix.run.device import DEVICE
+from genmix.run.device import send
 
 
 def open_for_training(base, revision, prompts, names, scratch, lora_rank):
@@ -59,7 +59,7 @@ def fine_tuning_loss(base, net, cohort, config, accelerator=None):
         labels = torch.randint(len(counts), (n,), generator=generator)
         rows = order[(counts.cumsum(0) - counts)[labels] + (uniform() * counts[labels]).long()]
         x = latents[(uniform() * len(latents)).long(), rows].float()
-        conditions = torch.where(uniform() < config.condition_dropout, base.none, labels)[part].to(DEVICE)
+        conditions = send(torch.where(uniform() < config.condition_dropout, base.none, labels)[part])
         return denoising_loss(
             lambda noisy, t: net(noisy, t, conditions), base.schedule, x, generator, config.min_snr, part
         )

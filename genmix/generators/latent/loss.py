@@ -2,7 +2,7 @@
 
 import torch
 
-from genmix.run.device import DEVICE, autocast
+from genmix.run.device import DEVICE, autocast, send
 
 
 def denoising_loss(predict, schedule, latents, generator, min_snr=0.0, part=slice(None)):
@@ -20,14 +20,14 @@ def denoising_loss(predict, schedule, latents, generator, min_snr=0.0, part=slic
     epsilon = torch.randn(latents.shape, generator=generator)
     t = torch.randint(schedule.config.num_train_timesteps, (n,), generator=generator)
     latents, epsilon, t = latents[part], epsilon[part], t[part]
-    noisy = schedule.add_noise(latents, epsilon, t).to(DEVICE)
-    target = (schedule.get_velocity(latents, epsilon, t) if of_velocity else epsilon).to(DEVICE)
+    noisy = send(schedule.add_noise(latents, epsilon, t))
+    target = send(schedule.get_velocity(latents, epsilon, t) if of_velocity else epsilon)
     with autocast():
-        predicted = predict(noisy, t.to(DEVICE))
+        predicted = predict(noisy, send(t))
     error = (predicted.float() - target).square().mean((1, 2, 3))
     if min_snr:
         snr = schedule.alphas_cumprod[t] / (1 - schedule.alphas_cumprod[t])
-        error = error * (snr.clamp(max=min_snr) / (snr + of_velocity)).to(DEVICE)
+        error = error * send(snr.clamp(max=min_snr) / (snr + of_velocity))
     return error.mean()
 
 

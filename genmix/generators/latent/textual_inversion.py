@@ -18,7 +18,7 @@ from genmix.generators.latent import layer_tokens, learned_tokens
 from genmix.generators.latent.config import TextualInversionConfig
 from genmix.generators.latent.frozen_pipeline import batch_size_of, fingerprint, image_to_image, open_pipeline
 from genmix.generators.latent.noise_texture import NPSCorrection
-from genmix.generators.latent.snapshots import Snapshots, snapshot_steps
+from genmix.generators.latent.snapshots import Snapshots, go_on_from_finished, snapshot_steps
 from genmix.generators.latent.token_loss import InversionData
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained.networks import sample_images
@@ -46,12 +46,13 @@ class TextualInversion:
         and so on, one for each layer), config.json, lesions.safetensors, nps.safetensors (with
         nps_correction), train_log.csv, and snapshots.npy uint8 (steps, K, n, H, W), samples of the same noise
         at the `snapshot_steps` of config.json.  A training begun again in the same folder resumes from its
-        last checkpoint there.
+        last checkpoint there.  checkpoint.safetensors stays: a training of more steps goes on from it.
 
         Raises StudyError for a base that cannot be loaded and for a word or token that the vocabulary
         refuses; RuntimeError should a weight of the base have changed.
         """
         out_dir = Path(out_dir)
+        go_on_from_finished(out_dir, config)
         seed_all(config.seed)
         pipeline, tokens, words, vectors = prepare(config, cohort)
         about = model_config(config, cohort) | {'tokens': tokens, 'words': words}
@@ -62,6 +63,7 @@ class TextualInversion:
         nets = {'words': torch.nn.Embedding.from_pretrained(vectors, freeze=False)}
         loop = TrainingLoop(out_dir / 'training', nets, config, CHECKPOINT_EVERY)
         snapshots = Snapshots(out_dir)
+        about['snapshot_steps'] = snapshots.planned(about['snapshot_steps'], loop.before)
         learned = train_tokens(model, loop, cohort, config, snapshots)
         if fingerprint(pipeline) != about['frozen']:
             raise RuntimeError('A weight of the frozen base has changed: these are not learned tokens alone.')
@@ -72,7 +74,7 @@ class TextualInversion:
             samples = np.stack([model.sample_uncorrected(k, NPS_SAMPLES, k) for k in range(len(tokens))])
             model.nps = NPSCorrection.measured(cohort.images, cohort.labels, samples)
             model.nps.save(out_dir / 'nps.safetensors')
-        loop.finish(out_dir / 'train_log.csv')
+        loop.finish(out_dir / 'train_log.csv', keep=True)
         snapshots.clear()
         return model
 

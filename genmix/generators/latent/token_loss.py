@@ -14,7 +14,7 @@ from genmix.data.sampling import sample_rows
 from genmix.generators.latent.frozen_pipeline import batch_size_of, side_of
 from genmix.generators.latent.loss import denoising_loss, training_schedule
 from genmix.generators.pretrained import networks
-from genmix.run.device import DEVICE
+from genmix.run.device import send
 
 MARGIN = 0.02  # difference of two denoising losses at which the contrast between classes levels off
 
@@ -68,7 +68,7 @@ class InversionData:
     def _loss_under(self, prompts, latents, generator, min_snr):
         """Denoising loss of latents under prompts of these numbers; each one that occurs is encoded once."""
         prompts, back = prompts.unique(return_inverse=True)
-        unet, ids, back = self.pipeline.unet, self.ids[prompts].to(DEVICE), back.to(DEVICE)
+        unet, ids, back = self.pipeline.unet, send(self.ids[prompts]), send(back)
 
         def predict(noisy, t):
             return unet(noisy, t, self.pipeline.text_encoder(ids)[0][back]).sample

@@ -18,6 +18,7 @@ from genmix.run.files import atomic_write
 from genmix.run.gpu import peak_memory
 from genmix.run.log import log, progress
 
+CHECKPOINT = 'checkpoint.safetensors'
 WARMUP = 100  # steps of linear warm-up, a tenth of all at most
 FINAL_LR = 0.02  # share of the peak learning rate that the cosine schedule ends with
 
@@ -25,7 +26,9 @@ FINAL_LR = 0.02  # share of the peak learning rate that the cosine schedule ends
 class TrainingLoop:
     """Trains networks together with AdamW and keeps an exponential moving average (EMA) of their weights.
 
-    folder            holds checkpoint.safetensors (weights, EMA, moments of AdamW, the step) and log.csv
+    folder            holds checkpoint.safetensors (weights, EMA, moments of AdamW, the step) and log.csv.
+                      The checkpoint may be that of a finished training of fewer steps, `before` (else 0): the
+                      learning rate is then that of the longer schedule, far from its end
     networks          {name: module} with their initial weights; what requires no gradient is not trained
     config            has `steps`, peak learning rate `lr`, EMA decay per step `ema` (less at first) and
                       `seed`
@@ -56,13 +59,13 @@ class TrainingLoop:
         self.optimiser = torch.optim.AdamW(
             self.parameters.values(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
         )
-        self.step, self.log = 0, []
+        self.step, self.before, self.log = 0, 0, []
         if self.file.exists():
             self._resume()
 
     @property
     def file(self):
-        return self.folder / 'checkpoint.safetensors'
+        return self.folder / CHECKPOINT
 
     @property
     def is_main(self):
@@ -76,19 +79,16 @@ class TrainingLoop:
                    where 0 is before training, or with every checkpoint
         """
         start, since, losses = time.time(), self.step, []
+        earlier = self.log[-1].get('seconds', 0) if self.log else 0
         if snapshot and self.is_main and not self.step and 0 in (snapshot_steps or ()):
             snapshot(self.averages, 0)
         for step in progress(range(self.step + 1, self.config.steps + 1), label):
             self.step, every, last = step, self.checkpoint_every, step == self.config.steps
             losses.append(self._train_step(loss_of))
             if step % max(every // 5, 1) == 0 or last:
-                rate = (step - since) / (time.time() - start)
-                loss = torch.stack(losses).mean().item()
-                row = {'step': step, 'loss': loss, 'lr': self._lr(), 'steps_per_second': rate}
-                row['images_per_second'] = rate * getattr(self.config, 'batch_size', 1)
-                if peak := peak_memory():
-                    row['peak_gb'] = peak
-                self.log.append(row)
+                loss, passed = torch.stack(losses).mean().item(), time.time() - start
+                row = {'step': step, 'loss': loss, 'lr': self._lr(), 'seconds': earlier + passed}
+                self.log.append(row | self._speed((step - since) / passed))
                 losses = []
             due = step % every == 0 or last
             if due and self.is_main:
@@ -97,10 +97,17 @@ class TrainingLoop:
                 snapshot(self.averages, step)
         return self.averages
 
-    def finish(self, log_file):
-        """Copy the log to `log_file` and remove the folder of checkpoints."""
-        shutil.copy(self.folder / 'log.csv', log_file)
+    def finish(self, log_file, keep=False):
+        """Write the log to `log_file` and remove the folder; `keep`: its checkpoint goes beside the log."""
+        self._write_log(Path(log_file))
+        if keep:
+            self.file.replace(Path(log_file).with_name(CHECKPOINT))
         shutil.rmtree(self.folder)
+
+    def _speed(self, rate):
+        """Columns of the log for so many steps a second."""
+        speed = {'steps_per_second': rate, 'images_per_second': rate * getattr(self.config, 'batch_size', 1)}
+        return speed | ({'peak_gb': peak} if (peak := peak_memory()) else {})
 
     def _train_step(self, loss_of):
         generator = torch.Generator().manual_seed(self.config.seed * 10_000_019 + self.step)
@@ -132,14 +139,18 @@ class TrainingLoop:
             tensors |= {f'weight.{name}': p, f'ema.{name}': self.means[name]}
             tensors |= {f'{k}.{name}': moments[k] for k in ('exp_avg', 'exp_avg_sq')}
         about = {'step': str(self.step), 'key': self.key, 'log': json.dumps(self.log)}
+        about |= {'steps': str(self.config.steps), 'before': str(self.before)}
         with atomic_write(self.file) as part:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, part, about)
-        with atomic_write(self.folder / 'log.csv') as part:
+        self._write_log(self.folder / 'log.csv')
+
+    def _write_log(self, path):
+        with atomic_write(path) as part:
             pd.DataFrame(self.log).round(6).to_csv(part, index=False)
 
     @torch.no_grad()
     def _resume(self):
-        with safe_open(self.file, 'pt', device=str(DEVICE)) as saved:
+        with safe_open(self.file, 'pt') as saved:
             about = saved.metadata()
             if about['key'] != self.key:
                 raise StudyError(
@@ -147,10 +158,12 @@ class TrainingLoop:
                     'folder, or name another with --folder.'
                 )
             self.step, self.log = int(about['step']), json.loads(about['log'])
+            of = int(about.get('steps', self.config.steps))
+            self.before = of if of < self.config.steps else int(about.get('before', 0))
             for name, p in self.parameters.items():
                 p.copy_(saved.get_tensor(f'weight.{name}'))
                 self.means[name].copy_(saved.get_tensor(f'ema.{name}'))
-                moments = {k: saved.get_tensor(f'{k}.{name}') for k in ('exp_avg', 'exp_avg_sq')}
+                moments = {k: saved.get_tensor(f'{k}.{name}').to(DEVICE) for k in ('exp_avg', 'exp_avg_sq')}
                 step = torch.tensor(float(self.step), device=DEVICE)
                 self.optimiser.state[p] = {'step': step, **moments}
         log.info(f'{self.folder.name}: resumed from step {self.step}')
