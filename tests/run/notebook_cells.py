@@ -15,7 +15,10 @@ from pathlib import Path
 
 def run_cells(notebook, values):
     """Execute the code cells of a Notebook with these parameters, as a kernel does."""
+    from genmix.run.study import Study
+
     names = {k: p.default for k, p in notebook.parameters.items()} | values
+    Study.figure = lambda study, figure, name: figure  # drawn, but not written
     names |= {'display': lambda *shown: None, '__name__': '__main__'}
     for number, cell in enumerate(notebook.content['cells']):
         if cell['cell_type'] == 'code' and 'parameters' not in cell['metadata'].get('tags', ()):
