@@ -6,6 +6,8 @@ which fake and meta tensors do not allow: they have no values to branch on.  Wha
 for a GPU is written down in `waits`.
 """
 
+from contextlib import nullcontext
+
 import safetensors.torch
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -56,7 +58,8 @@ def register():
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend('other', DeviceModule())
-    torch.inference_mode = torch.no_grad  # tensors made in inference mode cannot wrap others
+    # tensors made in inference mode cannot wrap others
+    torch.inference_mode = lambda mode=True: torch.no_grad() if mode else nullcontext()
     save = safetensors.torch.save_file  # reads memory where it lies, as of CUDA after a copy to the CPU
     safetensors.torch.save_file = lambda tensors, *more, **named: save(
         {k: v.cpu() for k, v in tensors.items()}, *more, **named

@@ -5,9 +5,13 @@ comes out, which equals the published weights of each image's own (`modulated_co
 reference) at a fraction of the time.
 """
 
+from functools import cache
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from genmix.run.device import send
 
 FIR = (1, 3, 3, 1)  # the low-pass filter of every upsampling and downsampling
 SQRT2 = 2**0.5  # leaky ReLU halves the power; layers multiply by this to keep it
@@ -43,9 +47,16 @@ class FIRFilter(torch.autograd.Function):
 
 def depthwise(x, gain, padding):
     """The FIR filter as a depthwise convolution."""
-    taps = torch.tensor(FIR, dtype=torch.float32, device=x.device) / sum(FIR)
-    kernel = (gain * taps[:, None] * taps).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+    kernel = (gain * fir_kernel(x.device)).to(x.dtype).expand(x.shape[1], 1, -1, -1)
     return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+
+
+@cache
+def fir_kernel(device):
+    """The FIR filter in both directions, float32 (4, 4): sent to a device once."""
+    with torch.inference_mode(False):  # trainings use it too
+        taps = send(torch.tensor(FIR, dtype=torch.float32), device) / sum(FIR)
+        return taps[:, None] * taps
 
 
 class EqualLinear(nn.Module):
