@@ -1,6 +1,6 @@
 """Peak memory of the paper profile's networks, counted on a CPU: tensors have shapes, and no values.
 
-python -m tools.gpu_memory stylegan --params params/gpu24.yaml      parts as in tools.gpu_measure; a CSV to stdout
+python -m tools.gpu_memory stylegan --params params/gpu24.yaml      parts of tools.gpu_measure; CSV to stdout
 
 What is counted: weights, gradients, optimisers, activations and temporary tensors, with autocast to bfloat16.
 What is not: the CUDA context (about half a GB), workspaces of cuDNN, and what the allocator cannot use.
@@ -131,7 +131,7 @@ def main(argv=None):
     print('what,counted_gb', flush=True)
     device.bf16_pays = lambda: True
     for what, peak in peaks(args.part, values):
-        print(f'{what},{peak / 1e9:.1f}', flush=True)
+        print(f'{what},{peak / 1e9:.2f}', flush=True)
 
 
 def peaks(part, values):

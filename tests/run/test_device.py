@@ -48,63 +48,40 @@ def test_what_is_sent_to_a_gpu_is_pinned_and_nobody_waits():
     assert device.send(x, torch.device('cpu')) is x
 
 
-FACTORIES = [
-    'zeros',
-    'ones',
-    'empty',
-    'full',
-    'eye',
-    'arange',
-    'linspace',
-    'tensor',
-    'rand',
-    'randn',
-    'randint',
-    'randperm',
-]
-# Tensors that stay on the CPU on purpose, by file and the line that makes them.
-ON_THE_CPU = {
-    'layer_tokens.py': [
-        'first, shifts = ids[0], torch.tensor(ids) - ids[0]'
-    ],  # follows the ids it is added to
-    'textual_inversion.py': ['by_layer = table[torch.tensor(own)]'],  # rows of a table on the CPU
-    'prompt_tests.py': ['torch.zeros(2, n)'],  # sums of losses that were read
+FACTORIES = ('zeros', 'ones', 'empty', 'full', 'eye', 'arange', 'linspace', 'tensor')
+FACTORIES += ('rand', 'randn', 'randint', 'randperm')
+ON_THE_CPU = {  # on purpose: file, what makes the tensor
+    ('layer_tokens.py', 'torch.tensor(ids)'),  # follows the ids that it is added to
+    ('textual_inversion.py', 'torch.tensor(own)'),  # rows of a table on the CPU
+    ('prompt_tests.py', 'torch.zeros(2, n)'),  # sums of losses that were read
 }
 
 
 def made_without_a_device(file):
-    """Lines of a module that make a tensor without saying where.
+    """Expressions of a module that make a tensor and do not say where.
 
-    Parameters and buffers go with their network; numbers drawn by a generator of its own are those of the CPU
-    on every device; what is made and moved in one expression is moved.
+    Parameters and buffers go with their network; what a generator of the CPU draws is the same on every
+    device; what is made and moved in one expression is moved.
     """
     tree = ast.parse(file.read_text(encoding='utf-8'))
-    told = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == '__init__':
-            stored = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
-            named = [n for n in stored if ast.unparse(n.func) in ('nn.Parameter', 'self.register_buffer')]
-            told |= {id(inner) for n in named for inner in ast.walk(n)}
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == 'send':
-            told |= {id(inner) for inner in ast.walk(node)}
-        if isinstance(node, ast.Attribute) and node.attr == 'to':
-            told.add(id(node.value))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in [f'torch.{name}' for name in FACTORIES]:
-            keywords = {k.arg for k in node.keywords}
-            if not keywords & {'device', 'generator'} and id(node) not in told:
-                yield file.read_text(encoding='utf-8').splitlines()[node.lineno - 1].strip()
+    calls, told = [node for node in ast.walk(tree) if isinstance(node, ast.Call)], set()
+    for call in calls:
+        if ast.unparse(call.func) in ('nn.Parameter', 'self.register_buffer', 'send'):
+            told |= {id(inner) for inner in ast.walk(call)}
+        if isinstance(call.func, ast.Attribute) and call.func.attr == 'to':
+            told.add(id(call.func.value))
+    for call in calls:
+        makes = ast.unparse(call.func) in [f'torch.{name}' for name in FACTORIES]
+        if makes and id(call) not in told and not {k.arg for k in call.keywords} & {'device', 'generator'}:
+            yield ast.unparse(call)
 
 
 def test_no_tensor_is_made_without_saying_where(tmp_path):
-    for file in sorted((ROOT / 'genmix').rglob('*.py')):
-        allowed = ON_THE_CPU.get(file.name, [])
-        wrong = [line for line in made_without_a_device(file) if not any(a in line for a in allowed)]
-        assert wrong == [], f'{file.name}: give device='
-    (tmp_path / 'wrong.py').write_text(
-        'x = torch.zeros(3)\ny = torch.ones(2, device=D)\nz = torch.eye(2).to(D)'
-    )
-    assert list(made_without_a_device(tmp_path / 'wrong.py')) == ['x = torch.zeros(3)']
+    files = sorted((ROOT / 'genmix').rglob('*.py'))
+    assert {(file.name, made) for file in files for made in made_without_a_device(file)} == ON_THE_CPU
+    wrong = tmp_path / 'wrong.py'
+    wrong.write_text('x = torch.zeros(3)\ny = torch.ones(2, device=D)\nz = torch.eye(2).to(D)')
+    assert list(made_without_a_device(wrong)) == ['torch.zeros(3)']
 
 
 def seen(monkeypatch, gpus):
