@@ -71,7 +71,7 @@ def test_the_gpu_profile_runs_on_another_device(tmp_path):
 @pytest.mark.smoke
 def test_the_profile_of_the_paper_runs_on_another_device(tmp_path, stable, class_base):  # noqa: F811
     """Own images in a folder, an ordinary Stable Diffusion, a DiT with adapters; weights not downloaded."""
-    lesions, rows = plan.draw('dev', (60, 44, 52), 90, image_size=40, seed=9), []
+    lesions, rows = plan.draw('dev', (40, 40, 40), 120, image_size=40, seed=9), []
     for image, label, patient, name in zip(lesions.images, lesions.labels, lesions.patients, lesions.ids):
         Image.fromarray(image).save(tmp_path / f'{name}.png')
         rows.append((f'{name}.png', patient, lesions.class_names[label]))

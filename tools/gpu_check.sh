@@ -2,6 +2,7 @@
 # What can only be checked on a GPU: bash tools/gpu_check.sh PART     (each part under 8 minutes on an H100)
 #
 #   smoke                       every notebook on the smoke profile
+#   data                        phantoms at 256 px, over all cores
 #   stylegan dcgan vgg          images/s and peak memory at the paper profile's shapes
 #   tokens dit                  the same of Textual Inversion and fine-tuning, random weights of the true shapes
 #   paper-1 paper-2 paper-3 paper-4    notebooks of the paper profile, true shapes, few steps: 01-03, 04, 05, 06-10 and 00
@@ -10,7 +11,7 @@
 # Small results go to $OUT (default runs/gpu_check).  PY names the Python (default .venv/bin/python).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PART=${1:?name a part: $(sed -n '4,8s/^# *//p' "$0" | sed 's/  .*//' | tr '\n' ' ')}
+PART=${1:?name a part: $(sed -n '4,9s/^# *//p' "$0" | sed 's/  .*//' | tr '\n' ' ')}
 OUT=${OUT:-runs/gpu_check}
 PY=${PY:-.venv/bin/python}
 MODELS=${MODELS:-$OUT/models}
@@ -42,6 +43,7 @@ FEW=$(echo $FEW)
 
 case $PART in
     smoke) study gpusmoke smoke '' all ;;
+    data) study gpudata paper 'dataset=phantom data_dir=' 01_data ;;
     stylegan | dcgan | vgg | tokens | dit) "$PY" -m tools.gpu_measure "$PART" | tee "$OUT/$PART.csv" ;;
     paper-1) study gpupaper paper "$FEW" 01_data 02_dcgan 03_stylegan ;;
     paper-2 | paper-3)

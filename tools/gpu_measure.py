@@ -7,6 +7,7 @@ python -m tools.gpu_measure stylegan      one part: stylegan, dcgan, vgg, tokens
 import argparse
 import sys
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -29,13 +30,13 @@ def main(argv=None):
     every = notebooks('notebooks', appendices=True)
     asked = resolve(read_profile(args.params), {}, every)
     values = {nb.name: {k: p.default for k, p in nb.parameters.items()} | asked[nb.name] for nb in every}
-    print('device,what,images_per_second,ms_per_step,peak_gb')
+    print('device,what,images_per_second,ms_per_step,peak_gb,waits_per_step')
     for what, step, images in PARTS[args.part](values):
         print(f'{device_name()},{what},{measured(step, images, args.steps)}', flush=True)
 
 
 def measured(step, images, steps):
-    """'images per second,ms per step,peak GB' of step(number)."""
+    """'images per second,ms per step,peak GB,waits per step' of step(number)."""
     wait = torch.cuda.synchronize if DEVICE.type == 'cuda' else lambda: None
     release_memory()
     if DEVICE.type == 'cuda':
@@ -48,7 +49,22 @@ def measured(step, images, steps):
         step(number)
     wait()
     seconds = (time.time() - start) / steps
-    return f'{images / seconds:.1f},{1000 * seconds:.1f},{peak_memory() or 0:.1f}'
+    waits = count_waits(step, WARM_UP + steps + 1)
+    return f'{images / seconds:.1f},{1000 * seconds:.1f},{peak_memory() or 0:.1f},{waits}'
+
+
+def count_waits(step, number):
+    """How often the CPU waits for the GPU in one more step, as warnings of CUDA say; 0 on a CPU."""
+    if DEVICE.type != 'cuda':
+        return 0
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            step(number)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    return sum('synchroniz' in str(warning.message) for warning in caught)
 
 
 def lesions(side, n=96):

@@ -1,5 +1,6 @@
 import re
 import subprocess
+import warnings
 
 import numpy as np
 import pytest
@@ -47,7 +48,19 @@ def test_a_part_is_measured(tmp_path, monkeypatch, capsys, tiny_models, part, li
 def test_measured_times_what_it_says():
     calls = []
     text = gpu_measure.measured(calls.append, 10, 4)
-    assert calls == list(range(1, gpu_measure.WARM_UP + 5)) and len(text.split(',')) == 3
+    assert calls == list(range(1, gpu_measure.WARM_UP + 5)) and len(text.split(',')) == 4
+
+
+def test_waits_are_those_that_cuda_warns_of(monkeypatch):
+    modes = []
+    monkeypatch.setattr(gpu_measure, 'DEVICE', torch.device('cuda'))
+    monkeypatch.setattr(torch.cuda, 'set_sync_debug_mode', modes.append)
+
+    def step(number):
+        for text in ('called a synchronizing CUDA operation',) * 3 + ('something else',):
+            warnings.warn(text, stacklevel=1)
+
+    assert gpu_measure.count_waits(step, 1) == 3 and modes == ['warn', 'default']
 
 
 def test_the_models_have_the_true_shapes(monkeypatch):

@@ -69,6 +69,7 @@ class TextualInversion:
             raise RuntimeError('A weight of the frozen base has changed: these are not learned tokens alone.')
         model.save(out_dir, learned)
         snapshots.gather(about['snapshot_steps'])
+        del model, pipeline  # of a hub model, gigabytes: before another one is opened
         model = cls.load(out_dir)
         if config.nps_correction:
             samples = np.stack([model.sample_uncorrected(k, NPS_SAMPLES, k) for k in range(len(tokens))])
