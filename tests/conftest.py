@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from genmix.data.cohort import Cohort
-from genmix.data.images import symmetries
 from genmix.data.phantom import plan
 from genmix.run.notebooks import Notebook
 from genmix.run.study import Study
@@ -58,26 +57,10 @@ def cohort():
 
 @pytest.fixture(scope='session')
 def world():
-    """Training, held-out and fresh phantoms, and a copier: training images rotated, shifted, under noise."""
-    train, heldout, more, fresh = (
-        plan.draw(name, (n, n, n), seed=seed)
-        for name, n, seed in [('cohort', 35, 0), ('dev', 120, 0), ('dev', 100, 1), ('oracle', 100, 0)]
-    )
-    rng = np.random.default_rng(0)
-    source = np.concatenate([rng.choice(np.flatnonzero(train.labels == k), 100) for k in range(3)])
-    moved = [
-        np.roll(symmetries(train.images[[i]])[rng.integers(8), 0], rng.integers(-1, 2, 2), (0, 1))
-        for i in source
-    ]
-    copies = (moved + rng.normal(0, 10, (300, 64, 64))).clip(0, 255).astype(np.uint8)
-    return {
-        'train': train,
-        'heldout': heldout,
-        'more': more,
-        'fresh': fresh,
-        'source': source,
-        'copies': type(train)(copies, train.labels[source], ['synthetic'] * 300, train.class_names),
-    }
+    """Training, held-out and fresh phantoms, by name."""
+    drawn = ('cohort', 35, 0), ('dev', 120, 0), ('dev', 100, 1), ('oracle', 100, 0)
+    lesions = [plan.draw(name, (n, n, n), seed=seed) for name, n, seed in drawn]
+    return dict(zip(('train', 'heldout', 'more', 'fresh'), lesions))
 
 
 def make_command(*words):

@@ -31,7 +31,7 @@ PROMISED = """
     results/metrics.csv results/contrasts.csv results/claims.csv results/arms.csv
     results/selection_error.csv results/table.csv results/table.md results/table.tex
     audit/generator_card.csv audit/mixing/gains.csv embedding/neighbours.csv overview/lesion.csv
-    figures/figure1.svg figures/figure2.gif figures/figure3.png figures/figure4.svg figures/06_dcgan.png
+    figures/figure1.svg figures/figure2.gif figures/figure3.png figures/figure4.svg figures/06_card.png
     figures/01_quiz.png figures/07_simplex.svg figures/08_live.svg figures/figure4-2.svg
 """
 

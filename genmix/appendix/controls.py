@@ -130,9 +130,9 @@ def score(study, plan, profile):
     sets = {control.name: Cohort.load(study.folder / 'sets' / control.name) for control in plan}
     held = {name: Cohort.load(study.folder / 'lesions' / name) for name in SEEDS if name != 'training'}
     lesions, steps = training_split(study, profile), (own['reference_steps'], own['tstr_steps'])
-    _, audited, training, tstr = audit_sets(study, sets, lesions, held, own['features'], *steps)
+    _, audited, _, tstr = audit_sets(study, sets, lesions, held, own['features'], *steps, own['searched'])
     beside = audited.pop('evaluation'), audited.pop('reference')
-    card = generator_card(audited, *beside, training, tstr)
+    card = generator_card(audited, *beside, tstr)
     card = card[card.metric.isin(METRICS)].rename(columns={'generator': 'set', 'value': 'score'})
     about = [
         {'set': c.name, 'generator': c.generator, 'base': c.base, 'question': c.question}

@@ -10,20 +10,16 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from genmix.audit import findings
 from genmix.run.files import atomic_write
 from genmix.run.provenance import environment
 from genmix.run.study import home
 
 STUDY, REAL = 'study', 'real'  # the question of a set that differs in nothing; the name of real lesions
 METRICS = {
-    'class_agreement': 'class agreement',
-    'tstr': 'TSTR',
-    'diversity': 'diversity',
-    'coverage': 'coverage',
-    'kid': 'KID',
-    'copy_ratio': 'copy ratio',
+    m: findings.METRICS[m] for m in ('tstr', 'coverage', 'diversity', 'class_agreement', 'kid', 'copy_ratio')
 }
-RATIOS = list(METRICS)[:4]  # those that are read as a ratio to real lesions
+RATIOS = [m for m in METRICS if m in findings.RATIOS]  # those that are read as a ratio to real lesions
 COLUMNS = ['set', 'generator', 'base', 'question', 'setting', 'steps', 'label', 'metric', 'score', 'low']
 COLUMNS += ['high', 'reference', 'n']
 MISSING = 'measured/controls/ is not there yet: `make controls` measures it.'

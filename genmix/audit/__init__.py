@@ -1,1 +1,1 @@
-"""Is the generator any good: fidelity, diversity, memorisation, usefulness, each beside real lesions."""
+"""Is the generator any good: usefulness, fidelity, diversity, copies, each beside real lesions."""

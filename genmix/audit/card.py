@@ -1,4 +1,4 @@
-"""The generator card: fidelity, memorisation and TSTR of synthetic sets beside those of held-out lesions."""
+"""The generator card: what a set teaches, its fidelity and its copies, beside those of held-out lesions."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 
 from genmix import StudyError
-from genmix.audit import fidelity, memorisation
+from genmix.audit import copies, fidelity
+from genmix.audit.features import pixel_features
+from genmix.audit.findings import METRICS
 from genmix.audit.intervals import VALUE, jackknife, jackknife_groups, mean_over_classes, proportion
 from genmix.data.cohort import Cohort
-from genmix.data.names import in_markdown
 
 CARD = ['generator', 'label', 'metric', 'value', 'reference', 'n', 'low', 'high']
 CARD += ['reference_low', 'reference_high', 'd']
@@ -24,101 +25,114 @@ RANGES = {
     'kid': (-INF, INF),
     'fid': (0, INF),
     'diversity': (0, INF),
-    'c_t': (-INF, INF),
-}  # of the metrics with a jackknife interval, in the order in which they are computed
+}  # of the metrics of a feature space, in the order in which they are computed
 MIN_PER_CLASS = 4  # images of a class in every set
+SECOND = '_pixels'  # ends the names of the metrics of the second feature space
 
 
 @dataclass(frozen=True)
 class AuditedSet:
-    """A Cohort with the features of its images and the classes that the reference classifier predicts.
+    """A Cohort with all that the card needs of its images.
 
-    features   float32 (n, d)      predicted   int64 (n,); None leaves class agreement out
+    features    float32 (n, d), of a network
+    predicted   classes int64 (n,) by the reference classifier; None leaves class agreement out
+    found       `TrainingLesions.search_set` of the cohort; None leaves the search for copies out
     """
 
     cohort: Cohort
     features: np.ndarray
     predicted: np.ndarray | None = None
-
-    def __getitem__(self, rows) -> 'AuditedSet':
-        predicted = None if self.predicted is None else self.predicted[rows]
-        return AuditedSet(self.cohort[rows], self.features[rows], predicted)
+    found: pd.DataFrame | None = None
 
     def of(self, label: int, n: int | None = None) -> 'AuditedSet':
         """The first `n` images of a class, None for all."""
-        return self[np.flatnonzero(self.cohort.labels == label)[:n]]
-
-
-class TrainingLesions:
-    """The lesions a generator was trained on, ready for comparison.
-
-    cohort     those lesions
-    features   (8, n, d) of their `symmetries`, to look for copies in features as well; None does without
-    """
-
-    def __init__(self, cohort, features=None):
-        self.views, self.features = memorisation.coarse_views(cohort.images), features
-        self.spacing = memorisation.match(self.views, self.views[0], own=True)
-        self.cell = memorisation.cells_of(self.views)
-
-    def compare(self, audited):
-        """{fact: array (n,)} of the images of an AuditedSet.
-
-        relative, distance (see `memorisation.match`), cell, authentic; relative_features where there are
-        features, and agrees where there are predicted classes: whether they equal the labels.
-        """
-        found = memorisation.match(self.views, memorisation.coarse(audited.cohort.images))
-        facts = {
-            'relative': found.relative,
-            'distance': found.distance,
-            'cell': self.cell[found.index],
-            'authentic': memorisation.are_authentic(found, self.spacing),
-        }
-        if self.features is not None:
-            facts['relative_features'] = memorisation.match(self.features, audited.features).relative
-        if audited.predicted is not None:
-            facts['agrees'] = audited.predicted == audited.cohort.labels
-        return facts
+        rows = np.flatnonzero(self.cohort.labels == label)[:n]
+        predicted = None if self.predicted is None else self.predicted[rows]
+        found = None if self.found is None else self.found[self.found.image.isin(rows)]
+        return AuditedSet(self.cohort[rows], self.features[rows], predicted, found)
 
 
 @dataclass(frozen=True)
-class _ClassSample:
-    """Images of one class: an AuditedSet, its facts, its coordinates (n, d) along the principal axes."""
+class Space:
+    """A feature space, as real lesions span it.
 
-    audited: AuditedSet
-    facts: dict
-    coordinates: np.ndarray
+    suffix   of the names of its metrics      mean, scale   of features that are measured: (x - mean) / scale
+    origin   (d,) and axes (d, a): principal axes, along which FID and diversity are measured
+    """
+
+    suffix: str
+    origin: np.ndarray
+    axes: np.ndarray
+    mean: float | np.ndarray = 0.0
+    scale: float = 1.0
+
+    def of(self, audited):
+        """Features float32 (n, d) of an AuditedSet."""
+        x = pixel_features(audited.cohort.images) if self.suffix else audited.features
+        return (x - self.mean) / self.scale
+
+    def metrics(self, real, synthetic, k):
+        """Of one class, from two AuditedSets: {metric: (value, low, high, d)}, clipped to their RANGES."""
+        r, s = self.of(real), self.of(synthetic)
+        products = fidelity.pairwise(fidelity.kernel, r, s)
+        apart = fidelity.pairwise(fidelity.distances, r, s)
+        r, s = ((x - self.origin) @ self.axes for x in (r, s))
+        along_axes = fidelity.distances(s, s)
+        radii = [fidelity.radius(within, k) for within in apart[:2]]
+
+        def statistic(i, j):
+            known = [whole if m.all() else None for whole, m in zip(radii, (i, j))]
+            return [
+                *fidelity.prdc_from_distances(*fidelity.subset(apart, i, j), k, known).values(),
+                fidelity.mmd2(*fidelity.subset(products, i, j)),
+                fidelity.fid(r[i], s[j])[0],
+                fidelity.mean_distance(along_axes[np.ix_(j, j)]),
+            ]
+
+        value, low, high = jackknife(statistic, *map(jackknife_groups, (real.cohort, synthetic.cohort)))
+        low, high = np.clip([low, high], *zip(*RANGES.values()))
+        d = [self.axes.shape[m in ('fid', 'diversity')] for m in RANGES]
+        return dict(zip([m + self.suffix for m in RANGES], zip(value, low, high, d)))
 
 
-def generator_card(sets, evaluation, reference, training, tstr=None, k=fidelity.K, d=fidelity.AXES):
+def spaces(evaluation, n_axes):
+    """Both Spaces, from the AuditedSet of real lesions: the network's, and that of pixels."""
+    pixels = pixel_features(evaluation.cohort.images)
+    mean, scale = pixels.mean(0), pixels.std()  # so that KID's kernel is neither flat nor all cubic
+    network = Space('', *fidelity.principal_axes(evaluation.features, n_axes))
+    second = fidelity.principal_axes((pixels - mean) / scale, n_axes)
+    return network, Space(SECOND, *second, mean, scale)
+
+
+def generator_card(sets, evaluation, reference, tstr=None, k=fidelity.K, d=fidelity.AXES):
     """The generator card, DataFrame in the columns of CARD: a row per generator, class or `all`, and metric.
 
     sets                    {generator: AuditedSet}
     evaluation, reference   disjoint AuditedSets of held-out lesions; the reference value of a metric is that
                             of `reference` against `evaluation`, as if it were synthetic
-    training                TrainingLesions that the generators learned from
     tstr                    {generator, and 'reference': classes of `evaluation`} of `judge.tstr_labels`
 
-    Within a class all sets and `reference` are cut to as many images as the smallest has (column n), since
-    coverage, FID and others depend on it; n of tstr is the real lesions tested.  `all` is the mean over the
-    classes, so that the class balance of a set does not count.  low and high are 95 % intervals: Wilson's for
-    shares of images, a jackknife over groups of patients otherwise.  Column d: dimensions of the space.
+    Rows are in the order of METRICS.  Within a class all sets and `reference` are cut to as many images as
+    the smallest has, or has searched for copies (column n), since coverage, FID, C_T and others depend on
+    it; n of tstr is the real lesions tested.  `all` is the mean over the classes, so that the class balance
+    of a set does not count.  low and high are 95 % intervals: Wilson's for shares of images, a jackknife over
+    groups of patients otherwise.  Column d: dimensions of the space.
     Raises StudyError when a set has fewer than MIN_PER_CLASS images of a class.
     """
     every, tstr = {**sets, 'reference': reference}, tstr or {}
     least = _smallest_counts(evaluation.cohort, [s.cohort for s in every.values()])
-    mean, axes = fidelity.principal_axes(evaluation.features, min(d, max(2, least.min() // 4)))
-
-    def sample(audited):
-        return _ClassSample(audited, training.compare(audited), (audited.features - mean) @ axes)
+    both = spaces(evaluation, min(d, max(2, least.min() // 4)))
 
     def of_class(label):
-        base, tables = sample(evaluation.of(label)), {}
-        for name, audited in every.items():
-            table = _metrics(base, sample(audited.of(label, least[label])), k).assign(n=int(least[label]))
+        base, tables = evaluation.of(label), {}
+        cut = {name: s.of(label, least[label]) for name, s in every.items()}
+        searched = min(0 if s.found is None else len(s.found) for s in (base, *cut.values()))
+        for name, audited in cut.items():
+            rows = _rows(base, audited, both, k, searched)
             if name in tstr:
                 right = tstr[name][evaluation.cohort.labels == label] == label
-                table.loc['tstr'] = [*proportion(right), np.nan, len(right)]
+                rows['tstr'] = (*proportion(right), 0, len(right))
+            table = pd.DataFrame.from_dict(rows, orient='index', columns=[*VALUE, 'd', 'n'])
             tables[name] = table.assign(generator=name, label=evaluation.cohort.class_names[label])
         beside = tables.pop('reference')[list(VALUE)].set_axis(list(REFERENCE), axis=1)
         return [table.join(beside) for table in tables.values()]
@@ -128,12 +142,15 @@ def generator_card(sets, evaluation, reference, training, tstr=None, k=fidelity.
 
 
 def _with_all(tables):
-    """One card from the tables of all classes and generators, with rows `all`."""
+    """One card from the tables of all classes and generators, with rows `all`, in the order of METRICS."""
     table = pd.concat(tables).rename_axis('metric').reset_index()
     table = table.dropna(subset=['value', 'reference'])  # C_T of too few lesions
-    table['d'] = table.d.fillna(0).astype(int)
     whole = mean_over_classes(table, ['generator', 'metric'], (VALUE, REFERENCE))
-    return pd.concat([table, whole], ignore_index=True)[CARD]
+    card = pd.concat([table, whole], ignore_index=True)
+    orders = {'generator': card.generator.unique(), 'label': card.label.unique(), 'metric': list(METRICS)}
+    ordered = {column: pd.Categorical(card[column], order) for column, order in orders.items()}
+    rows = card.assign(**ordered).sort_values(list(orders)).index
+    return card.loc[rows, CARD].reset_index(drop=True)
 
 
 def _smallest_counts(evaluation, cohorts):
@@ -148,89 +165,28 @@ def _smallest_counts(evaluation, cohorts):
     return least
 
 
-def _metrics(real, synthetic, k):
-    """One _ClassSample against held-out lesions of the same class: a table metric -> value, low, high, d."""
-    rows = {metric: proportion(flags) for metric, flags in _flags(real.facts, synthetic.facts).items()}
-    rows |= _jackknifed(real, synthetic, k)
-    along, grid = synthetic.coordinates.shape[1], memorisation.CELLS**2
-    space = {'fid': along, 'diversity': along, 'copy_ratio': grid, 'authenticity': grid, 'c_t': grid}
-    table = pd.DataFrame.from_dict(rows, orient='index', columns=list(VALUE))
-    return table.assign(d=[space.get(metric, synthetic.audited.features.shape[1]) for metric in rows])
+def _rows(real, synthetic, both, k, searched):
+    """One class, two AuditedSets: {metric: (value, low, high, d, n)}."""
+    n = len(synthetic.cohort)
+    rows = {m: (*v, n) for space in both for m, v in space.metrics(real, synthetic, k).items()}
+    if synthetic.predicted is not None:
+        rows['class_agreement'] = (*proportion(synthetic.predicted == synthetic.cohort.labels), 0, n)
+    if searched:
+        found = synthetic.found.head(searched)
+        shares = copies.shares(real.found, found)
+        rows |= {m: (*proportion(flags), 0, searched) for m, flags in shares.items()}
+        rows['c_t'] = (*_c_t(real, synthetic.cohort, found), 0, searched)
+    return rows
 
 
-def _flags(known, facts):
-    """{metric: bool (n,)} for the metrics that are a share of the synthetic images."""
-    copies = {'copy_ratio': 'relative', 'copy_ratio_features': 'relative_features'}
-    flags = {m: memorisation.are_copies(known[f], facts[f]) for m, f in copies.items() if f in facts}
-    if 'agrees' in facts:
-        flags['class_agreement'] = facts['agrees']
-    return flags | {'authenticity': facts['authentic']}
-
-
-def _jackknifed(real, synthetic, k):
-    """{metric: (value, low, high)} of the other metrics, intervals clipped to their RANGES."""
-    r, s = real.audited, synthetic.audited
-    products = fidelity.pairwise(fidelity.kernel, r.features, s.features)
-    apart = fidelity.pairwise(fidelity.distances, r.features, s.features)
-    along_axes = fidelity.distances(synthetic.coordinates, synthetic.coordinates)
-    (far, cell), (s_far, s_cell) = ((f['distance'], f['cell']) for f in (real.facts, synthetic.facts))
-    cells = memorisation.counting_cells(cell, s_cell)  # of the whole sample, also where a group is left out
+def _c_t(real, cohort, found):
+    """(C_T, low, high) of one class, from images of `cohort` that were searched."""
+    known = real.found
+    cells = copies.counting_cells(known.cell, found.cell)  # of the whole sample in every group
+    near, cell, s_near, s_cell = (f[c].to_numpy() for f in (known, found) for c in ('relative', 'cell'))
 
     def statistic(i, j):
-        return [
-            *fidelity.prdc_from_distances(*fidelity.subset(apart, i, j), k).values(),
-            fidelity.mmd2(*fidelity.subset(products, i, j)),
-            fidelity.fid(real.coordinates[i], synthetic.coordinates[j])[0],
-            fidelity.mean_distance(along_axes[np.ix_(j, j)]),
-            memorisation.ct_of_cells(far[i], cell[i], s_far[j], s_cell[j], cells),
-        ]
+        return [copies.ct_statistic(near[i], cell[i], s_near[j], s_cell[j], cells)]
 
-    value, low, high = jackknife(statistic, jackknife_groups(r.cohort), jackknife_groups(s.cohort))
-    return dict(zip(RANGES, zip(value, *np.clip([low, high], *zip(*RANGES.values())))))
-
-
-def overlaps_reference(card):
-    """Whether the interval of each row of a card meets that of real lesions: bool Series."""
-    return (card.low <= card.reference_high) & (card.reference_low <= card.high)
-
-
-COPYING = {
-    'copy_ratio': 'copies by pixels',
-    'copy_ratio_features': 'copies by features',
-    'authenticity': 'authenticity',
-    'c_t': 'C_T',
-}
-
-
-def copying_rows(card):
-    """Rows of a card that indicate copying: beyond real lesions, with intervals that do not overlap."""
-    below, above = card.high < card.reference_low, card.low > card.reference_high
-    worse = np.where(card.metric.isin(['authenticity', 'c_t']), below, above)
-    return card[card.metric.isin(COPYING) & worse]
-
-
-def relative(card):
-    """Values and intervals of a card as shares of `reference`; NaN where real lesions reach 0."""
-    columns = ['value', 'low', 'high', 'reference_low', 'reference_high']
-    return card[columns].div(card.reference.where(card.reference != 0), axis=0)
-
-
-def summarise_card(card):
-    """Markdown on each generator, one item each.  tstr comes from one network per set and is not counted."""
-    lines = []
-    for g in card.generator.unique():
-        own = card[(card.generator == g) & (card.metric != 'tstr')]
-        r = relative(card[(card.generator == g) & (card.label == 'all')].set_index('metric')).value
-        tstr = f', TSTR {r["tstr"]:.2f}' if 'tstr' in r.index else ''
-        found = ', '.join(
-            f'{COPYING[row.metric]} ({in_markdown(row.label)})' for row in copying_rows(own).itertuples()
-        )
-        copying = (
-            f'Closer to its training lesions than held-out ones: {found}.' if found else 'No sign of copying.'
-        )
-        lines.append(
-            f'**{g}**: relative to real lesions, class agreement {r["class_agreement"]:.2f}, diversity '
-            f'{r["diversity"]:.2f}, coverage {r["coverage"]:.2f}{tstr}. {copying} Of its {len(own)} numbers '
-            f'{overlaps_reference(own).sum()} are not distinguishable from real lesions (95 % CIs overlap).'
-        )
-    return lines
+    groups = jackknife_groups(real.cohort[: len(known)]), jackknife_groups(cohort[: len(found)])
+    return [float(v[0]) for v in jackknife(statistic, *groups)]

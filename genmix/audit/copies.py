@@ -4,8 +4,6 @@ Each is read beside the same number of held-out real lesions, which no generator
 """
 
 import numpy as np
-from scipy import stats
-from sklearn.cluster import KMeans
 
 QUANTILE = 0.01  # of held-out real lesions that are this near to a training lesion by chance
 
@@ -13,6 +11,18 @@ QUANTILE = 0.01  # of held-out real lesions that are this near to a training les
 def are_copies(heldout, synthetic, quantile=QUANTILE):
     """bool (m,): nearer than a share `quantile` of held-out lesions is, by `relative` distances."""
     return synthetic < np.quantile(heldout, quantile)
+
+
+def shares(heldout, synthetic):
+    """{metric: bool (m,)}: the metrics of copying that are a share of the synthetic images of a class.
+
+    heldout, synthetic   of `TrainingLesions.search`; blends are those that are no copies of one lesion
+    """
+    of_one, of_two = (
+        are_copies(heldout[column], synthetic[column].to_numpy()) for column in ('relative', 'blend_relative')
+    )
+    authentic = synthetic.authentic.to_numpy(bool)
+    return {'copy_ratio': of_one, 'blend_ratio': of_two & ~of_one, 'authenticity': authentic}
 
 
 def are_authentic(found, spacing):
@@ -27,6 +37,8 @@ def cells_of(lesions, min_lesions=30):
 
     As many cells as have `min_lesions` lesions on average, 5 at most.
     """
+    from sklearn.cluster import KMeans  # slow to import, as is scipy.stats below
+
     n_cells = int(np.clip(len(lesions) // min_lesions, 1, 5))
     return KMeans(n_cells, n_init=4, random_state=0).fit_predict(lesions)
 
@@ -51,12 +63,14 @@ def ct_statistic(heldout, heldout_cell, synthetic, synthetic_cell, cells=None):
                          every lesion, so that by plain distance fresh lesions under a blur score as if copied
     cells                those that count, default `counting_cells`.  NaN where none does
     """
+    from scipy.stats import rankdata
+
     z, weight = [], []
     for cell in counting_cells(heldout_cell, synthetic_cell) if cells is None else cells:
         h, s = heldout[heldout_cell == cell], synthetic[synthetic_cell == cell]
         n, m = len(h), len(s)
         if n and m:
-            u = stats.rankdata(np.concatenate([s, h]))[:m].sum() - m * (m + 1) / 2
+            u = rankdata(np.concatenate([s, h]))[:m].sum() - m * (m + 1) / 2
             z.append((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
             weight.append(n)
     return float(np.dot(z, weight) / sum(weight)) if weight else np.nan

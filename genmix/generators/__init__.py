@@ -25,7 +25,7 @@ PAPER = ('dcgan', 'stylegan', 'textual_inversion', 'diffusion')
 # Taken by arms, by sets that stand beside those of the generators, and by figures and stages.
 _ARMS = ('all', 'none', 'classical', 'oversample', 'mixup', 'genmix')
 _SETS = ('real', 'evaluation', 'reference', 'judge_training', 'train', 'training', 'held-out', 'common')
-_STAGES = ('views', 'copier', 'collapsed', 'compared', 'confusion', 'nearest')
+_STAGES = ('copier', 'blender', 'collapsed', 'confusion', 'nearest', 'planted', 'card', 'spaces')
 RESERVED = (*_ARMS, *_SETS, *_STAGES)
 
 

@@ -1,16 +1,14 @@
-"""Figures of the audit: generator card, generators side by side, possible copies, effect of mixing."""
+"""Figures of the audit: generator card, ranks in both feature spaces, nearest pairs, effect of mixing."""
 
 import numpy as np
 
-from genmix.audit.card import relative
+from genmix.audit.findings import METRICS
 from genmix.data.images import montage
 from genmix.plots.style import (
     class_colour,
-    empty_figure,
     generator_style,
     in_order,
     join_words,
-    legend_columns,
     marker,
     shorten,
     show_image,
@@ -19,144 +17,125 @@ from genmix.plots.style import (
     subplots,
 )
 
-# Metrics read as a ratio to real lesions: 1 is as good as real.
-RATIOS = {
-    'class_agreement': 'class agreement',
-    'tstr': 'TSTR',
-    'diversity': 'diversity',
-    'coverage': 'coverage',
-    'recall': 'recall',
-    'density': 'density',
-    'precision': 'precision',
+# How each metric of the card is read, below its axis.  Gray is what as many real lesions reach.
+READ = {
+    'tstr': 'higher: teaches more',
+    'coverage': 'higher: better',
+    'density': 'gray: like real',
+    'precision': 'gray: like real',
+    'recall': 'higher: better',
+    'kid': 'lower: better',
+    'fid': 'lower: better',
+    'diversity': 'gray: like real',
+    'class_agreement': 'gray: like real',
+    'copy_ratio': 'above gray: copies',
+    'blend_ratio': 'above gray: blends',
+    'c_t': 'below gray: nearer',
+    'authenticity': 'below gray: nearer',
 }
-COPIES = {'copy_ratio': 'copies, by pixels', 'copy_ratio_features': 'copies, by features'}
+SAID = ('tstr', 'coverage', 'kid', 'diversity', 'copy_ratio', 'blend_ratio')  # of the card, in its alt text
+COLUMNS = 5  # panels of the card beside each other
 
 
 @styled
-def generator_card(card, real, synthetic, generator, title=''):
-    """One generator on one page: its lesions beside real ones, and its card beside that of real lesions.
+def generator_card(card):
+    """All of a card in one figure: a panel per metric in the order of METRICS, a line per generator.
 
-    card              rows of one generator in the columns of `audit.card.CARD`
-    real, synthetic   {class name: images uint8 (n, H, W)}
+    Large marks and bars: over all classes, 95 %; small marks: class by class; gray: the interval of as many
+    held-out real lesions.  Every panel has one axis for all generators.
     """
-    names, tall = list(real), 2.9 + 0.3 * max(len(real) - 3, 0)
-    fig = empty_figure(11, 1.05 * len(names) + tall, layout='constrained')
-    images, numbers = fig.subfigures(2, 1, height_ratios=[1.05 * len(names), tall])
-    axes = images.subplots(len(names), 2, squeeze=False)
-    for row, name, label in zip(axes, names, shorten(names)):
-        for ax, kind, by_class in zip(row, ('real', generator), (real, synthetic)):
-            show_image(ax, montage(by_class[name], len(by_class[name])))
-            ax.set_title(kind if name == names[0] else '')
-        row[0].set_ylabel(label, rotation=0, ha='right', va='center')
-    rows = card.set_index(['metric', 'label'])
-    left, middle, right = numbers.subplots(1, 3, width_ratios=[4.6, 1.5, 2])
-    _draw_ratios(left, rows, names)
-    _draw_kid(middle, rows, names)
-    _draw_copies(right, rows, names)
-    overall = rows.xs('all', level='label')
-    ratio = relative(overall).value.reindex(list(RATIOS))
-    fig.suptitle(title or generator)
+    generators, labels = in_order(card.generator.unique()), [k for k in card.label.unique() if k != 'all']
+    metrics = [metric for metric in READ if metric in set(card.metric)]
+    rows = -(-(len(metrics) + 1) // COLUMNS)  # one more for the legend
+    fig, axes = subplots(11, rows * (0.85 + 0.27 * len(generators)), rows, COLUMNS, sharey=True)
+    for ax, metric in zip(axes.flat, metrics):
+        _draw_metric(ax, card[card.metric == metric].set_index(['generator', 'label']), generators, labels)
+        ax.set(title=METRICS[metric], xlabel=READ[metric])
+    axes[0, 0].set_yticks(range(len(generators)), shorten([generator_style(g).name for g in generators], 18))
+    axes[0, 0].set_ylim(len(generators) - 0.4, -0.6)
+    for ax in axes.flat[len(metrics) :]:
+        ax.set_axis_off()
+    _legend(axes.flat[len(metrics)], labels)
+    overall = card[card.label == 'all'].pivot_table(index='generator', columns='metric', values='value')
+    said = [metric for metric in SAID if metric in overall]
+    lines = (
+        f'{generator_style(g).name} {", ".join(f"{overall[m][g]:.2g}" for m in said)}' for g in generators
+    )
+    real = card[card.label == 'all'].groupby('metric').reference.first()
     fig.alt = (
-        f'{generator}: a row of real and a row of synthetic lesions of each class, and the card. As a ratio '
-        f'to real lesions: {join_words(f"{RATIOS[m]} {ratio[m]:.2f}" for m in RATIOS)}. KID '
-        f'{overall.value["kid"]:.3g} against {overall.reference["kid"]:.2g} of real lesions; copies '
-        f'{overall.value["copy_ratio"]:.1%} against {overall.reference["copy_ratio"]:.1%}.'
+        f'The generator card, a panel per metric. Over all classes, {join_words(METRICS[m] for m in said)}: '
+        f'{"; ".join(lines)}; real lesions {", ".join(f"{real[m]:.2g}" for m in said)}.'
     )
     return fig
 
 
-def _offset(k, n):
-    """Distance of the k-th of n classes from the line of its metric; lines are 1 apart."""
-    return min(0.22, 0.8 / n) * (k - (n - 1) / 2)
+def _draw_metric(ax, rows, generators, labels):
+    """One metric: a line per generator, real lesions as a gray band."""
+    for y, g in enumerate(generators):
+        if (g, 'all') not in rows.index:
+            continue
+        r, look = rows.loc[g, 'all'], generator_style(g)
+        box = {'height': 0.9, 'color': '#dddddd', 'zorder': 0}
+        ax.barh(y, max(r.reference_high - r.reference_low, 1e-9), left=r.reference_low, **box)
+        ax.plot([r.low, r.high], [y, y], color=look.colour, lw=2)
+        ax.plot(r.value, y, look.marker, color=look.colour, ms=6)
+        for k, label in enumerate(labels):
+            if (g, label) in rows.index:
+                at = y + 0.5 * ((k + 1) / (len(labels) + 1) - 0.5) + 0.2
+                ax.plot(rows.value[g, label], at, marker(k), color=class_colour(k), ms=3, alpha=0.8)
 
 
-def _of_card(names, rows):
-    """The metrics of a {metric: label} that a card has."""
-    return [metric for metric in names if metric in rows.index.get_level_values('metric')]
-
-
-def _draw_ratios(ax, rows, names):
-    """Ratio to real lesions, one point per class; the gray bar is the interval of real lesions themselves."""
-    metrics, ratios, labels = _of_card(RATIOS, rows), relative(rows), shorten(names)
-    for y, metric in enumerate(metrics):
-        for k, name in enumerate(names):
-            r, at, tone = ratios.loc[metric, name], y + _offset(k, len(names)), class_colour(k)
-            bar = {'color': '#cccccc', 'lw': 6, 'solid_capstyle': 'butt', 'zorder': 1}
-            ax.plot([r.reference_low, r.reference_high], [at, at], **bar)
-            ax.plot([r.low, r.high], [at, at], color=tone, lw=1.2)
-            ax.plot(r.value, at, marker(k), color=tone, ms=5, label=None if y else labels[k])
-    _ratio_axis(ax, metrics, 'ratio to real lesions (1: like real)')
-    ax.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=legend_columns(labels, 5))
-
-
-def _ratio_axis(ax, metrics, xlabel):
-    ax.axvline(1, color='k', lw=0.8, ls=':')
-    ax.set(xlabel=xlabel, xlim=(-0.04, None))
-    ax.set_yticks(range(len(metrics)), [RATIOS[m] for m in metrics])
-    ax.invert_yaxis()
-
-
-def _draw_kid(ax, rows, names):
-    for k, name in enumerate(names):
-        r = rows.loc['kid', name]
-        ax.plot([k, k], [r.low, r.high], color=class_colour(k), lw=1.2)
-        ax.plot(k, r.value, marker(k), color=class_colour(k), ms=5)
-        ax.plot([k - 0.3, k + 0.3], [r.reference] * 2, color='#999999', lw=3, zorder=1)
-    ax.set(xlim=(-0.6, len(names) - 0.4), ylabel='KID (gray: real)', title='distance')
-    ax.set_xticks(range(len(names)), shorten(names), rotation=45, ha='right', rotation_mode='anchor')
-
-
-def _draw_copies(ax, rows, names):
-    metrics = _of_card(COPIES, rows)
-    for y, metric in enumerate(metrics):
-        for k, name in enumerate(names):
-            r, at = rows.loc[metric, name], y + _offset(k, len(names))
-            ax.plot([100 * r.low, 100 * r.high], [at, at], color=class_colour(k), lw=1.2)
-            ax.plot(100 * r.value, at, marker(k), color=class_colour(k), ms=5)
-            ax.plot([100 * r.reference] * 2, [at - 0.11, at + 0.11], color='#777777', lw=3, zorder=1)
-    highest = 100 * max(rows.loc[m].high.max() for m in metrics)
-    limits = (-0.02 * max(5, highest), max(5, 1.05 * highest))
-    ax.set(xlabel='% of images (gray: held-out real)', title='memorisation', xlim=limits)
-    ax.set_yticks(range(len(metrics)), [COPIES[m] for m in metrics])
-    ax.invert_yaxis()
+def _legend(ax, labels):
+    kinds = [ax.plot([], [], 'o-', color='k', lw=2, ms=6, label='all classes, 95 %')[0]]
+    for k, label in enumerate(shorten(labels)):
+        kinds += ax.plot([], [], marker(k), color=class_colour(k), ms=4, label=label)
+    kinds += ax.plot([], [], color='#dddddd', lw=8, label='real lesions, 95 %')
+    ax.legend(handles=kinds, loc='center')
 
 
 @styled
-def generator_comparison(card):
-    """All generators of a card in one panel: each metric, over all classes, as a ratio to real lesions."""
-    overall = card[card.label == 'all']
-    generators, metrics = (
-        in_order(overall.generator.unique()),
-        [m for m in RATIOS if m in set(overall.metric)],
-    )
-    fig, ax = single_axes(7.5, 0.42 * len(metrics) + 1)
-    found = []
+def generator_ranks(table):
+    """Ranks of the generators, 1 the best, metric by metric: lines that cross are disagreements.
+
+    table   of `audit.findings.ranks`: a row per generator, a column per metric
+    """
+    fig, ax = single_axes(7.5, 0.42 * len(table) + 1.1)
+    x, generators = np.arange(table.shape[1]), in_order(table.index)
     for i, g in enumerate(generators):
-        ratio = relative(overall[overall.generator == g].set_index('metric').loc[metrics])
-        at = np.arange(len(metrics)) + 0.6 / len(generators) * (i - (len(generators) - 1) / 2)
-        look = generator_style(g)
-        ax.hlines(at, ratio.low, ratio.high, color=look.colour, lw=1.2)
-        ax.plot(ratio.value, at, look.marker, color=look.colour, ms=5, label=look.name)
-        found.append(f'{look.name} {join_words(f"{RATIOS[m]} {v:.2f}" for m, v in ratio.value.items())}')
-    _ratio_axis(ax, metrics, 'ratio to real lesions, mean over classes, 95 % (higher is better)')
-    ax.legend(loc='upper left', bbox_to_anchor=(1, 1))
-    fig.alt = f'Every generator as a ratio to real lesions (1: like real): {"; ".join(found)}.'
+        own, style = table.loc[g], generator_style(g)
+        y = own + 0.06 * (i - (len(table) - 1) / 2)  # equal ranks stay apart
+        ax.plot(x, y, color=style.colour, ls=style.line, marker=style.marker, ms=7, lw=1.6)
+        beside = {'textcoords': 'offset points', 'va': 'center'}
+        ax.annotate(style.name, (x[-1], y.iloc[-1]), (10, 0), **beside)
+    ax.set_xticks(x, table.columns)
+    ax.set_yticks(range(1, len(table) + 1))
+    ax.set(ylabel='rank (1: best)', xlim=(-0.2, len(x) - 0.2))
+    ax.invert_yaxis()
+    lines = '; '.join(f'{generator_style(g).name} {", ".join(map(str, table.loc[g]))}' for g in generators)
+    fig.alt = f'Ranks of the generators by {join_words(table.columns)}, 1 the best: {lines}.'
     return fig
 
 
 @styled
 def copy_pairs(groups):
-    """Synthetic lesions most like a copy, each above its nearest training lesion.
+    """Images most like a copy, each above the training lesions that it shows.
 
-    groups   {title: [(synthetic, training), ...]}, images uint8 (H, W)
+    groups   {title: images uint8 (r, n, H, W)}: images, below them one training lesion or two
     """
-    groups = {title: pairs for title, pairs in groups.items() if len(pairs)}
-    fig, axes = subplots(9.5, 2.05 * len(groups), len(groups))
-    for ax, (title, pairs) in zip(axes[:, 0], groups.items()):
-        show_image(ax, montage(np.stack([image for row in zip(*pairs) for image in row]), len(pairs)))
+    groups = {title: images for title, images in groups.items() if images.shape[1]}
+    rows = [len(images) for images in groups.values()]
+    widest = max(images.shape[1] for images in groups.values())
+    height = 8.6 / widest * sum(rows) + 0.3 * len(groups)
+    fig, axes = subplots(9.5, height, len(groups), height_ratios=rows)
+    for ax, (title, images) in zip(axes[:, 0], groups.items()):
+        show_image(ax, montage(images.reshape(-1, *images.shape[2:]), images.shape[1]))
         ax.set_title(title, loc='left')
-    counts = join_words(f'{title} ({len(pairs)})' for title, pairs in groups.items())
-    fig.alt = f'The synthetic lesions most like a copy, each above its nearest training lesion: {counts}.'
+        tall = images.shape[2] + 2
+        names = ['image', *['training'] * (len(images) - 1)]
+        ax.set_yticks([tall * i + tall / 2 for i in range(len(images))], names)
+        ax.tick_params(length=0)
+    counts = join_words(f'{title} ({images.shape[1]})' for title, images in groups.items())
+    fig.alt = f'The images most like a copy, each above the training lesions that it shows: {counts}.'
     return fig
 
 

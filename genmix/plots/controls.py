@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genmix.plots.audit import RATIOS
+from genmix.audit.findings import METRICS, RATIOS
 from genmix.plots.style import join_words, marker, series_colour, styled, subplots
 
 
@@ -25,9 +25,9 @@ def control_scores(rows, study='as in the study'):
             ax.plot([low, high], [at, at], color=series_colour(1), lw=1.2)
             fill = series_colour(1) if own else 'white'
             ax.plot(r.score / r.reference, at, marker(0), color=series_colour(1), mfc=fill, ms=5)
-            found[r.name].append(f'{RATIOS[metric]} {r.score / r.reference:.2f}')
+            found[r.name].append(f'{METRICS[metric]} {r.score / r.reference:.2f}')
         ax.axvline(1, color='k', lw=0.8, ls=':')
-        ax.set(xlabel=RATIOS[metric], xlim=(0, max(1.2, np.nanmax(ax.get_xlim()))))
+        ax.set(xlabel=METRICS[metric], xlim=(0, max(1.2, np.nanmax(ax.get_xlim()))))
     axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
     shown = names if len(names) < 9 else [*names[:4], *names[-4:]]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from genmix.audit.fidelity import BETTER
+from genmix.audit.findings import EXCESS, METRICS, SINGLE, copying_evidence
 from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, Arm, arms_for
 from genmix.results.bootstrap import Replicates
@@ -140,6 +141,29 @@ class Sources:
             interval = [v / unit for v in (r.value - base, low, high)]
             part = f'{r.generator} − {"real lesions" if against is None else against}'
             parts.append(_part(part, metric.replace('_', ' '), expected, interval, r.n))
+        return parts
+
+    def copying(self, generators) -> list[dict]:
+        """Parts from the search for copies: all evidence of `audit.findings.copying_evidence`.
+
+        Shares of copies and of blends are expected below those of real lesions plus EXCESS.  C_T and
+        authenticity cannot say of any image that it is a copy: where the set is nearer to its training
+        lesions than real lesions are, by one of them, that part is undecided, and so is the claim.
+        """
+        if self.card is None:
+            return []
+        table = copying_evidence(self.card[self.card.generator.isin(generators)])
+        parts = []
+        for r in table.itertuples():
+            name, of_set = METRICS[r.metric], r.metric not in SINGLE
+            if of_set:
+                interval = -r.excess, -r.high, -r.low
+                part = _part(f'{r.generator} − real lesions', name, 'higher', interval, r.n)
+                part['direction'] = 'undecided' if r.finding == 'nearer' else 'higher'
+            else:
+                interval = [v - EXCESS for v in (r.excess, r.low, r.high)]
+                part = _part(f'{r.generator} − (real lesions + {EXCESS})', name, 'lower', interval, r.n)
+            parts.append(part)
         return parts
 
     def gained(self, metric, step='mixing') -> list[dict]:

@@ -93,7 +93,7 @@ def test_a_card_in_words_and_as_shares_of_real_lesions():
     assert good.startswith('**good**: as shares of real lesions TSTR 1.00, coverage 1.00')
     assert 'Copying: new. Of its 10 numbers 10' in good and 'Not testable' not in good
     assert '**Not testable here**: TSTR is 0.50 of real.' in bad
-    assert 'Copying: copies (copies: copies, C_T: nearer).' in bad
+    assert 'Copying: copies (copy ratio: copies, C_T: nearer).' in bad
     some = card[card.reference != 0]
     assert np.allclose(findings.relative(some).value * some.reference, some.value)
     assert findings.relative(card.assign(reference=0.0)).isna().all(axis=None)

@@ -13,6 +13,7 @@ from genmix.audit.intervals import (
     t_quantile,
     wilson,
 )
+from genmix.audit.planted import positive_controls
 
 
 def test_quantiles_of_students_t():
@@ -45,7 +46,9 @@ def test_patients_stay_together(world):
     heldout = world['heldout']
     groups = jackknife_groups(heldout)
     assert all(len(np.unique(groups[heldout.patients == p])) == 1 for p in heldout.patients[:20])
-    assert np.bincount(jackknife_groups(world['copies'])).tolist() == [30] * 10
+    assert (
+        np.bincount(jackknife_groups(positive_controls(world['train'], 100)['copier'])).tolist() == [30] * 10
+    )
     few = heldout[np.isin(heldout.patients, np.unique(heldout.patients)[:4])]
     assert (
         len(np.unique(jackknife_groups(few))) == 4

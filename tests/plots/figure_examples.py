@@ -6,6 +6,7 @@ from conftest import blobs
 
 from genmix import plots
 from genmix.appendix.sweep_summary import figure_data
+from genmix.audit import findings
 from genmix.mixing.arms import arms_for
 
 C = blobs((6, 4, 5))
@@ -161,14 +162,13 @@ ODD = ['R$5$', 'a$\\b$c', '$$', 'cost $5_$', '_under', '<b>&"']
 
 def card_of(generator, scale, names=C.class_names):
     """A generator card whose values are `scale` times what real lesions reach."""
-    metrics = ('class_agreement', 'tstr', 'diversity', 'coverage', 'recall', 'density', 'precision')
     numbers = {'value': 0.8 * scale, 'low': 0.7 * scale, 'high': 0.9 * scale, 'n': 9, 'd': 3}
     numbers |= {'reference': 0.8, 'reference_low': 0.7, 'reference_high': 0.9}
     return pd.DataFrame(
         [
             {'generator': generator, 'label': label, 'metric': metric, **numbers}
             for label in (*names, 'all')
-            for metric in (*metrics, 'kid', 'copy_ratio', 'copy_ratio_features')
+            for metric in findings.METRICS
         ]
     )
 
@@ -224,13 +224,14 @@ DRAW = {
     'image_grid with parents': lambda: grid(['', ''], ['', '', 'b'], (C.images[6:8], C.images[8:11])),
     'feature_maps': feature_maps,
     'augmentation_curves': lambda: plots.augmentation_curves(GAN_LOG, 0.6),
-    'generator_card': lambda: plots.generator_card(
-        card_of('g', 0.5), plots.pick(C, 3), plots.pick(C, 2), 'g'
+    'generator_card': lambda: plots.generator_card(pd.concat([card_of('g', 0.5), card_of('h', 1)])),
+    'generator_ranks': lambda: plots.generator_ranks(
+        pd.DataFrame({'TSTR': [1, 2], 'KID': [1, 1]}, ['g', 'h'])
     ),
-    'generator_comparison': lambda: plots.generator_comparison(
-        pd.concat([card_of('g', 0.5), card_of('h', 1)])
+    'copy_pairs': lambda: plots.copy_pairs(
+        {'g': C.images[:4].reshape(2, 2, 32, 32), 'h': C.images[:0].reshape(2, 0, 32, 32)}
+        | {'two parents': C.images[:6].reshape(3, 2, 32, 32)}
     ),
-    'copy_pairs': lambda: plots.copy_pairs({'g': [(C.images[0], C.images[1])] * 2, 'h': []}),
     'sheet': lambda: plots.sheet(plots.pick(C, 3), columns=3),
     'similar_pairs': lambda: plots.similar_pairs(C, [(0, 1, 0.98), (2, 7, 0.91)]),
     'similar_pairs of none': lambda: plots.similar_pairs(C, []),

@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from genmix import plots
+from genmix.audit.findings import METRICS
 from genmix.data import images
 from genmix.data.cohort import Cohort
 from genmix.plots.pretrained import radial_power
@@ -75,10 +76,11 @@ def test_alt_text_by_hand():
     assert 'a 100% and b 33%' in DRAW['confusion']().alt
     assert 'holdout from 55.0 %' in DRAW['arm_points']().alt and 'n = 2 per arm' in DRAW['arm_points']().alt
     assert 'No image of small (none), middle (none) and large (none)' in DRAW['examples']().alt
-    assert 'class agreement 0.50' in DRAW['generator_card']().alt
-    assert 'copies 40.0% against 80.0%' in DRAW['generator_card']().alt
-    assert 'h class agreement 1.00' in DRAW['generator_comparison']().alt
-    assert 'g (2).' in DRAW['copy_pairs']().alt
+    card = DRAW['generator_card']().alt
+    assert 'TSTR, coverage, KID, diversity, copy ratio and blend ratio: g 0.4, 0.4' in card
+    assert 'h 0.8' in card and 'real lesions 0.8' in card
+    assert 'by TSTR and KID, 1 the best: g 1, 1; h 2, 1.' in DRAW['generator_ranks']().alt
+    assert 'g (2) and two parents (2).' in DRAW['copy_pairs']().alt
     assert 'g, by GenMix g 70% middle and 50% small.' in DRAW['traced_lesion']().alt
     assert 'same: 33% small, 33% middle and 33% large, 0% between classes' in DRAW['simplices']().alt
     assert 'the label of the mixture is 20% middle and 80% large' in DRAW['figure1']().alt
@@ -100,6 +102,18 @@ def test_arms_that_are_compared_stand_together_with_their_masses():
     assert [b.get_width() for b in left.patches] == pytest.approx([0, 50, 49, 12])
     widths = np.reshape([b.get_width() for b in right.patches], (3, 4))  # class by class
     assert np.allclose(widths.T, [[100 * m for m in MASS[name]['labels']] for name in arms])
+
+
+def test_panels_of_the_card_are_its_metrics_in_order_with_each_generator_beside_real_lesions():
+    card = pd.concat([card_of('g', 0.5), card_of('h', 1)])
+    axes = [ax for ax in plots.generator_card(card).axes if ax.get_title()]
+    titles = [ax.get_title() for ax in axes]
+    assert titles == [name for name in METRICS.values() if not name.endswith('pixels')]
+    assert titles[0] == 'TSTR' and [t.get_text() for t in axes[0].get_yticklabels()] == ['g', 'h']
+    bands = [(b.get_x(), b.get_x() + b.get_width()) for b in axes[0].patches]
+    assert np.allclose(bands, (0.7, 0.9))  # real lesions
+    bars = [line.get_xdata() for line in axes[0].lines if len(line.get_xdata()) == 2]
+    assert np.allclose(bars, [[0.35, 0.45], [0.7, 0.9]])
 
 
 def test_bars_and_ticks_of_a_traced_lesion_are_the_prediction_and_the_label():
@@ -135,9 +149,8 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
     near = pd.concat([NEAR[NEAR.label == 'all'], NEAR[NEAR.label == 'small'].assign(label=names[3])])
     log = LOG.assign(**{f'within_class_sd_{i}': 0.5 for i in range(k)})
     figures = {
-        'card': lambda: plots.generator_card(
-            card_of('g', 0.5, names), plots.pick(c, 4), plots.pick(c, 4), 'g'
-        ),
+        'card': lambda: plots.generator_card(card_of('g', 0.5, names)),
+        'counts': lambda: plots.class_counts({'all': c.counts}),
         'confusion': lambda: plots.confusion({a: np.ones((k, k)) for a in 'abcd'}, names),
         'histograms': lambda: plots.histograms(c),
         'panel': lambda: plots.tsne_panels({'a': points}, names),
@@ -166,7 +179,7 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
 
 def test_scores_of_controls_are_ratios_to_real_lesions():
     """A score of .2, interval .1 to .3, where real lesions reach .5; that of the study is filled."""
-    ax = plots.control_scores(CONTROLS).axes[1]
+    ax = plots.control_scores(CONTROLS).axes[0]
     (own_bar, own, bar, other, dotted), title = ax.lines, ax.get_xlabel()
     assert title == 'TSTR' and dotted.get_xdata()[0] == 1
     assert own.get_xdata() == pytest.approx([1.0]) and other.get_xdata() == pytest.approx([0.4])

@@ -23,7 +23,14 @@ ARMS = {
 COUNTS = pd.Series({'a': 50, 'b': 10, 'c': 40})
 
 
-def card(generator, diversity=(0.5, 0.4, 0.6), copy_ratio=(0.01, 0.005, 0.02)):
+def card(generator, diversity=(0.5, 0.4, 0.6), **copying):
+    copying = {
+        'copy_ratio': (0.01, 0.005, 0.015),
+        'blend_ratio': (0.01, 0.005, 0.015),
+        'c_t': (0.3, -0.2, 0.8),
+        'authenticity': (0.8, 0.75, 0.85),
+    } | copying
+    beside = {'copy_ratio': (0.01, 0.01), 'blend_ratio': (0.01, 0.01), 'c_t': (0.0, 1.0)}
     rows = [
         {
             'generator': generator,
@@ -33,14 +40,14 @@ def card(generator, diversity=(0.5, 0.4, 0.6), copy_ratio=(0.01, 0.005, 0.02)):
             'low': low,
             'high': high,
             'reference': ref,
-            'reference_low': ref - 0.05,
-            'reference_high': ref + 0.05,
+            'reference_low': ref - half,
+            'reference_high': ref + half,
             'n': 30,
         }
-        for m, (v, low, high), ref in (
-            ('diversity', diversity, 1.0),
-            ('copy_ratio', copy_ratio, 0.01),
-            ('coverage', (0.4, 0.3, 0.5), 0.9),
+        for m, (v, low, high), (ref, half) in (
+            ('diversity', diversity, (1.0, 0.05)),
+            *((m, interval, beside.get(m, (0.8, 0.05))) for m, interval in copying.items()),
+            ('coverage', (0.4, 0.3, 0.5), (0.9, 0.05)),
         )
     ]
     return pd.DataFrame(rows)
@@ -88,6 +95,10 @@ def test_verdicts_follow_the_rule(sources):
     [
         ('copies', {'copy_ratio': (0.2, 0.15, 0.25)}, 'contradicted'),
         ('copies', {'copy_ratio': (0.04, 0.02, 0.07)}, 'undecided'),
+        ('copies', {'blend_ratio': (0.2, 0.15, 0.25)}, 'contradicted'),
+        ('copies', {'c_t': (-6.0, -8.0, -4.0)}, 'undecided'),
+        ('copies', {'authenticity': (0.5, 0.45, 0.55)}, 'undecided'),
+        ('copies', {'c_t': (6.0, 4.0, 8.0)}, 'supported'),  # farther off than real lesions
         ('GANs', {'diversity': (1.5, 1.3, 1.7)}, 'contradicted'),
         ('GANs', {'diversity': (0.98, 0.9, 1.06)}, 'undecided'),
     ],
@@ -110,6 +121,18 @@ def test_a_part_against_real_lesions_adds_half_widths_in_squares(sources):
         and part['low'] == pytest.approx(-0.5 - np.hypot(0.1, 0.05))
         and part['high'] == pytest.approx(-0.5 + np.hypot(0.1, 0.05))
     )
+
+
+def test_the_parts_about_copying_are_all_of_its_evidence(sources):
+    parts = pd.DataFrame(sources.copying(['dcgan'])).set_index('metric')
+    assert list(parts.index) == ['copy ratio', 'blend ratio', 'C_T', 'authenticity']
+    assert parts.part['copy ratio'] == 'dcgan − (real lesions + 0.04)'
+    assert parts['mean']['copy ratio'] == pytest.approx(-0.04) and parts.expected['copy ratio'] == 'lower'
+    assert parts['mean']['C_T'] == pytest.approx(0.3) and parts.expected['C_T'] == 'higher'
+    half = np.hypot(0.5, 1.0)
+    assert parts.loc['C_T', ['low', 'high']].tolist() == pytest.approx([0.3 - half, 0.3 + half])
+    without = Sources(sources.replicates, COUNTS, arms_for(['dcgan']))
+    assert without.copying(['dcgan']) == []
 
 
 def test_major_and_rare_classes_come_from_the_training_counts(sources):
