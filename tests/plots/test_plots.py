@@ -150,7 +150,6 @@ def test_many_and_long_class_names_find_room(names, tmp_path):
     log = LOG.assign(**{f'within_class_sd_{i}': 0.5 for i in range(k)})
     figures = {
         'card': lambda: plots.generator_card(card_of('g', 0.5, names)),
-        'counts': lambda: plots.class_counts({'all': c.counts}),
         'confusion': lambda: plots.confusion({a: np.ones((k, k)) for a in 'abcd'}, names),
         'histograms': lambda: plots.histograms(c),
         'panel': lambda: plots.tsne_panels({'a': points}, names),
