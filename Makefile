@@ -14,7 +14,7 @@ letter or a digit and has only letters, digits, ".", "_" and "-": choose another
 R := runs/$(RUN)
 
 # SET reaches Python in the environment: no shell reads it, so that $$ ' ( ; & in paths stay what they are.
-export GENMIX_SET := $(PRESET) $(value SET)
+export GENMIX_SET := $(value SET)
 export PYTHONUTF8 := 1
 
 # An activated conda environment (not base) is used as it is; otherwise .venv, built from requirements.lock.
@@ -55,9 +55,14 @@ all: $(ENV) ## run the whole study into runs/cpu
 	@$(RUNNER) --check
 	@$(CHECKED_MAKE) chain
 
-study: $(ENV) ## the long run: 16 classifiers per arm, full statistics (an hour and more; a stopped one goes on); its tables are kept in measured/
-	@$(MAKE) --no-print-directory all RUN=study PRESET="seeds=16 bootstrap_draws=10000"
-	$(PY) -m tools.readme --from runs/study
+# COHORTS=24 are the seeds 100 to 123; COHORTS=100-111 those; dev cohorts have seeds from 9000 on.  SET is for dev cohorts alone.
+COHORTS ?= 24
+WORKERS ?= 0
+DASK    ?=
+
+study: $(ENV) ## the long run of PROTOCOL.md, COHORTS=24 of them, each kept in measured/study/ when it is finished (hours; a stopped one goes on)
+	@$(PY) -m tools.study --cohorts '$(COHORTS)' --profile $(PROFILE) --set "$$GENMIX_SET" --workers '$(WORKERS)' --dask '$(DASK)' $(if $(KEEP),--keep)
+	@$(PY) -m tools.readme
 
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
 	$(PY) -m genmix A3_sweep --run sweep --params params/cpu.yaml
@@ -162,7 +167,7 @@ endif
 RULES := .rules.mk
 ifneq ($(filter-out help env lab student lock lint clean,$(or $(MAKECMDGOALS),help)),)
 ifndef RUN_IS_CHECKED
-STAMP := \# $(shell find notebooks genmix measured \( -name '*.ipynb' -o -name '*.py' -o -name '*.csv' \) -exec cksum {} + | sort | cksum)
+STAMP := \# $(shell find notebooks genmix measured \( -name '*.ipynb' -o -name '*.py' -o -name '*.csv' -o -name '*.npz' \) -exec cksum {} + | sort | cksum)
 ifneq ($(STAMP),$(shell head -n 1 $(RULES) 2>/dev/null))
 $(if $(shell { echo '$(STAMP)'; $(or $(wildcard .venv/bin/python),$(PYTHON)) -m genmix.run.notebooks; } > $(RULES).$$$$ \
   && mv $(RULES).$$$$ $(RULES) && echo yes; rm -f $(RULES).$$$$),,$(error the rules of the notebooks could not be written: \

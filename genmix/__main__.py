@@ -92,7 +92,7 @@ def check_owners(params, every, study):
             plugins = [study.outside(p) for p in own.get('plugins', [])]
             generators.choose(wanted, 'phantom', plugins)
             rules = known(plugins).keys() - {'mixup', 'genmix'}
-            choose(arms, arms_for(generators.known(plugins), sorted(rules)))
+            choose(arms, arms_for(generators.known(plugins), sorted(rules), own.get('lengths', ())))
 
 
 def interrupt(*_):

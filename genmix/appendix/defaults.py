@@ -28,8 +28,8 @@ def config_from(owner, values, **changes):
     return owner(**{k: v for k, v in values.items() if k in own} | changes)
 
 
-def classification(**changes):
+def classification(profile='cpu', **changes):
     """(Regime, BatchConfig, {rule: rule}) of 08_classification, with some values changed."""
-    values = values_of('08_classification') | changes
+    values = values_of('08_classification', profile) | changes
     rules = {rule.name: config_from(rule, values) for rule in (Mixup, GenMix)}
     return config_from(Regime, values), config_from(BatchConfig, values), rules

@@ -12,37 +12,49 @@ from genmix.audit.fidelity import BETTER, distances, kernel, pairwise, subset
 from genmix.audit.heldout import mixing_effect_lesions
 from genmix.audit.intervals import jackknife, jackknife_groups, mean_over_classes
 from genmix.data.cohort import Cohort, read_rows
-from genmix.data.sampling import first_per_class
+from genmix.data.sampling import first_per_class, sample_rows
+from genmix.mixing.rules import blend
 from genmix.run.log import log
 from genmix.run.parallel import processes_for
 
 PER_CLASS = 150  # images of a class in each set: enough for the intervals, few enough for the time
+STEPS = ('synthetic', 'unmixed', 'mixed', 'unmixed_same', 'mixed_same')
+CHANGES = ('mixing', 'blending', 'blending_same')
 COLUMNS = ['generator', 'label', 'metric', 'step', 'value', 'low', 'high', 'n']
 
 
 def sets_before_and_after(train, synthetic, mixtures):
-    """{'synthetic', 'unmixed', 'mixed': Cohort}: a generator's set, parents of larger weight, its GenMix set.
+    """{'synthetic', 'unmixed', 'mixed', 'unmixed_same', 'mixed_same': Cohort}: a generator's set, the parents
+    of larger weight, its GenMix set; then both for pairs of one class.
 
     mixtures   a GenMixSet; a mixture has the class of its parent of larger weight
 
-    `unmixed` separates what real lesions bring by being in the set from what blending brings.
+    `unmixed` separates what real lesions bring by being in the set from what blending brings.  A blend of two
+    classes is like neither, so that it cannot look better among lesions of one class: `..._same` have the
+    same real parents and weights, and synthetic parents of their class.
     """
-    heavier = mixtures.lam >= 0.5
-    parents = np.where(heavier[:, None, None], train.images[mixtures.a], synthetic.images[mixtures.b])
-    labels = np.where(heavier, train.labels[mixtures.a], synthetic.labels[mixtures.b])
-    owners = ['synthetic'] * len(labels)
-    unmixed, mixed = (Cohort(x, labels, owners, train.class_names) for x in (parents, mixtures.x))
-    return {'synthetic': synthetic, 'unmixed': unmixed, 'mixed': mixed}
+    a, b, lam = mixtures.a, mixtures.b, mixtures.lam
+    partners = sample_rows(train.labels[a], synthetic.labels, np.random.default_rng(0))
+    within = blend(train.images[a], synthetic.images[partners], lam)
+
+    def both(other, blended):
+        heavier = lam >= 0.5
+        parents = np.where(heavier[:, None, None], train.images[a], synthetic.images[other])
+        labels = np.where(heavier, train.labels[a], synthetic.labels[other])
+        owners = ['synthetic'] * len(labels)
+        return [Cohort(x, labels, owners, train.class_names) for x in (parents, blended)]
+
+    return dict(zip(STEPS, (synthetic, *both(b, mixtures.x), *both(partners, within))))
 
 
 def mixing_effects(real, sets):
     """DataFrame(generator, label, metric, step, value, low, high, n), one row per number.
 
-    real   Cohort of unseen lesions      sets   {generator: {'synthetic', 'unmixed', 'mixed': Cohort}}
+    real   Cohort of unseen lesions      sets   {generator: {step: Cohort}} of `sets_before_and_after`
 
-    step is one of the three sets, or a difference: `mixing` (mixed - synthetic) and `blending` (mixed -
-    unmixed), on the same real lesions.  diversity is a share of that of the real lesions.  low and high: 95 %
-    intervals by a jackknife over groups of patients and of images.  `all` is the mean over the classes.
+    step is one of the STEPS, or a difference: `mixing` (mixed - synthetic), `blending` (mixed - unmixed) and
+    `blending_same` (mixed_same - unmixed_same), on the same real lesions.  diversity is a
+    share of that of the real lesions.  low and high: 95 % intervals by a jackknife over groups of patients and of images.  `all` is the mean over the classes.
     """
     least = min(PER_CLASS, min(c.counts.min() for steps in sets.values() for c in steps.values()))
     real = _with_features(real)
@@ -108,11 +120,12 @@ def _changes(real, steps, project):
         ]
 
     def statistic(i, *rows):
-        synthetic, unmixed, mixed = found = np.array([metrics(step, i, j) for step, j in enumerate(rows)])
-        return np.concatenate([*found, mixed - synthetic, mixed - unmixed])
+        found = np.array([metrics(step, i, j) for step, j in enumerate(rows)])
+        synthetic, unmixed, mixed, unmixed_same, mixed_same = found
+        return np.concatenate([*found, mixed - synthetic, mixed - unmixed, mixed_same - unmixed_same])
 
     groups = [jackknife_groups(s.cohort) for s in (real, *steps.values())]
-    names = pd.MultiIndex.from_product([[*steps, 'mixing', 'blending'], BETTER], names=['step', 'metric'])
+    names = pd.MultiIndex.from_product([[*steps, *CHANGES], BETTER], names=['step', 'metric'])
     numbers = dict(zip(('value', 'low', 'high'), jackknife(statistic, *groups)))
     return pd.DataFrame(numbers, names).reset_index()
 

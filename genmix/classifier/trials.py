@@ -6,7 +6,7 @@ They run side by side and are saved one by one.
 import gzip
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,11 @@ class Trial:
     def name(self) -> str:
         return f'{self.arm.slug}-s{self.seed}-f{self.fold}'
 
+    @property
+    def own_regime(self) -> Regime:
+        """The regime, with the steps of the arm where it has its own."""
+        return replace(self.regime, steps=self.arm.steps or self.regime.steps)
+
     def make_rule(self) -> Any:
         """The mixing rule of the arm, None where it has none."""
         return rules.known(self.plugins)[self.arm.rule](**self.rule) if self.arm.rule else None
@@ -68,7 +73,7 @@ class Trial:
     def key(self, study: Study) -> str:
         """The cache key: arm, seed, fold, regime, the data that enter, and mixing where the arm mixes."""
         params = {'arm': asdict(self.arm), 'seed': self.seed, 'fold': self.fold, 'kept': self.kept}
-        params |= {'regime': asdict(self.regime), 'batches': self.batches.used_by(self.arm)}
+        params |= {'regime': asdict(self.own_regime), 'batches': self.batches.used_by(self.arm)}
         inputs = [study.key(name) for name in ('cohort', *TEST_SETS.values())]
         if self.arm.generator:
             inputs.append(study.key(stage_name('synthetic', self.arm.generator, self.fold)))
@@ -155,12 +160,13 @@ def trained(trial, study):
     """(model, losses (steps,), tables of predictions, `batch_mass` of its batches) of one trial."""
     pool, train = pool_for(study, trial)
     torch.manual_seed(trial.seed)
-    model, how = build_classifier(trial.regime, train), (trial.seed, trial.batches, trial.make_rule())
-    losses = fit_classifier(model, trial.arm, pool, trial.regime, *how)
-    mass = batch_mass(Batches(trial.arm, pool, trial.regime.steps, trial.regime.batch_size, *how))
+    regime, how = trial.own_regime, (trial.seed, trial.batches, trial.make_rule())
+    model = build_classifier(regime, train)
+    losses = fit_classifier(model, trial.arm, pool, regime, *how)
+    mass = batch_mass(Batches(trial.arm, pool, regime.steps, regime.batch_size, *how))
     tables = []
     for name, cohort in sets_to_predict(study, trial.fold).items():
-        p = predict(model, cohort.images, trial.regime.input_size).astype(float).round(6)
+        p = predict(model, cohort.images, regime.input_size).astype(float).round(6)
         table = cohort.manifest[['id', 'patient', 'label']]
         tables.append(
             table.assign(**{f'p_{c}': p[:, k] for k, c in enumerate(cohort.class_names)}, test_set=name)
@@ -174,7 +180,7 @@ def save_classifier(study, trial, key, model, losses):
     with atomic_write(folder / 'model.safetensors') as path:
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
     with atomic_write(folder / 'config.json') as path:
-        path.write_text(json.dumps({**asdict(trial.regime), 'key': key}))
+        path.write_text(json.dumps({**asdict(trial.own_regime), 'key': key}))
     with atomic_write(folder / 'train_log.csv') as path:
         pd.DataFrame({'step': np.arange(1, len(losses) + 1), 'loss': losses}).to_csv(path, index=False)
     return [folder / name for name in ('model.safetensors', 'config.json', 'train_log.csv')]
@@ -204,7 +210,7 @@ def run_all(study, trials, workers=0, scheduler=''):
     for old in (study.folder / 'predictions').glob('*-s*-f*.*'):
         if old.name.split('.')[0] not in names:
             old.unlink()
-    arms = {t.arm.name: asdict(t.arm) for t in trials}
+    arms = {t.arm.name: asdict(t.arm) | {'steps': t.own_regime.steps} for t in trials}
     about = {
         'trials': {t.name: t.key(study) for t in trials},
         'arms': arms,

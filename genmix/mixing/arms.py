@@ -6,12 +6,14 @@ images is never mistaken for the effect of mixing.  Kind, generator, dose and ba
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 
 from genmix import StudyError
 from genmix.run.log import log
 
 KINDS = ('real', 'mixup', 'synthetic', 'mixup-union', 'genmix')  # and the name of each rule of a plugin
 DOSES = (1 / 8, 1 / 2)
+BALANCES = ('natural', 'balanced')
 
 
 def slug(name: str) -> str:
@@ -33,6 +35,7 @@ class Arm:
     rule       name of the mixing rule, '' for none
     classical  flips, rotation, zoom and shift of every image, before mixing
     stored     mixtures are drawn from the stored GenMix set of 07 (offline), not made for each batch
+    steps      optimiser steps of its training; 0: those of the run
     """
 
     name: str
@@ -43,6 +46,7 @@ class Arm:
     rule: str = ''
     classical: bool = True
     stored: bool = False
+    steps: int = 0
 
     def __post_init__(self):
         largest = 1 / 2 if self.has_partners else 1
@@ -59,27 +63,48 @@ class Arm:
         return bool(self.rule) and self.kind not in ('mixup', 'mixup-union')
 
 
-def with_generator(kind: str, generator: str, dose: float, balance='natural', rule='', stored=False) -> Arm:
+def with_generator(
+    kind: str, generator: str, dose: float, balance='natural', rule='', stored=False, steps=0
+) -> Arm:
     """The arm of a kind that has a generator, named after what it is: `genmix-dcgan@1/8-balanced`."""
     first = {'synthetic': '', 'mixup-union': 'mixup-'}.get(kind, f'{kind}-')
     last = '-offline' if stored else f'@{Fraction(dose).limit_denominator(1000)}'
     last += '-balanced' if balance == 'balanced' else ''
+    last += f'-{steps}' if steps else ''
     about = {'generator': generator, 'dose': dose, 'balance': balance, 'rule': rule, 'stored': stored}
-    return Arm(name=f'{first}{generator}{last}', kind=kind, **about)
+    return Arm(name=f'{first}{generator}{last}', kind=kind, steps=steps, **about)
 
 
-def arms_for(generators=(), rules=()) -> dict[str, Arm]:
+def without_generator(kind: str, balance='natural', steps=0) -> Arm:
+    """The arm `classical`, `oversample`, `mixup` or `oversample-mixup`."""
+    names = {'real': ('classical', 'oversample'), 'mixup': ('mixup', 'oversample-mixup')}
+    name = names[kind][balance == 'balanced'] + (f'-{steps}' if steps else '')
+    return Arm(name=name, kind=kind, balance=balance, rule='mixup' if kind == 'mixup' else '', steps=steps)
+
+
+def settings(generators=(), lengths=()) -> list[Arm]:
+    """What each method may be tuned to, equally many settings for each: with two lengths, eight.
+
+    GenMix, and a generator alone: dose x balance x length of training.  Without a generator: plain or mixup
+    x balance x length.
+    """
+    found = []
+    for steps, balance in product(lengths, BALANCES):
+        found += [without_generator(kind, balance, steps) for kind in ('real', 'mixup')]
+        for g, dose in product(generators, DOSES):
+            found.append(with_generator('synthetic', g, dose, balance, steps=steps))
+            found.append(with_generator('genmix', g, dose, balance, 'genmix', steps=steps))
+    return found
+
+
+def arms_for(generators=(), rules=(), lengths=()) -> dict[str, Arm]:
     """All arms by name, in the order of the results table: the real ones, then those of each generator.
 
-    rules   names of mixing rules from plugins: each has the two doses of GenMix
+    rules     names of mixing rules from plugins: each has the two doses of GenMix
+    lengths   steps of the `settings` that come last, which are trained only where they are named
     """
-    arms = [
-        Arm(name='none', kind='real', classical=False),
-        Arm(name='classical', kind='real'),
-        Arm(name='oversample', kind='real', balance='balanced'),
-        Arm(name='mixup', kind='mixup', rule='mixup'),
-        Arm(name='oversample-mixup', kind='mixup', balance='balanced', rule='mixup'),
-    ]
+    arms = [Arm(name='none', kind='real', classical=False)]
+    arms += [without_generator(kind, balance) for kind in ('real', 'mixup') for balance in BALANCES]
     low, high = DOSES
     for g in generators:
         arms += [with_generator('synthetic', g, dose) for dose in DOSES]
@@ -89,6 +114,7 @@ def arms_for(generators=(), rules=()) -> dict[str, Arm]:
         arms.append(with_generator('genmix', g, high, rule='genmix'))
         arms.append(with_generator('genmix', g, low, 'balanced', 'genmix'))
         arms += [with_generator(rule, g, dose, rule=rule) for rule in rules for dose in DOSES]
+    arms += settings(generators, lengths)
     return {arm.name: arm for arm in arms}
 
 
@@ -102,14 +128,16 @@ def in_quick_run(arm: Arm) -> bool:
 
 
 def choose(names, known: dict[str, Arm], other_generators=()) -> list[Arm]:
-    """The arms of `known` that `names` asks for; `all` stands for every one, `quick` for `in_quick_run`.
+    """The arms of `known` that `names` asks for; `all` stands for every one without steps of its own, `quick`
+    for those of them that are `in_quick_run`.
 
     Those of `other_generators`, which do not take part here, are left out with a line.  Raises StudyError
     for an arm that does not exist.
     """
     rules = {arm.rule for arm in known.values()} - {'', 'mixup', 'genmix'}
     elsewhere, chosen = arms_for(other_generators, sorted(rules)), []
-    groups = {'all': list(known.values()), 'quick': [arm for arm in known.values() if in_quick_run(arm)]}
+    usual = [arm for arm in known.values() if not arm.steps]
+    groups = {'all': usual, 'quick': [arm for arm in usual if in_quick_run(arm)]}
     for name in names:
         if name in groups:
             chosen += groups[name]
@@ -118,7 +146,8 @@ def choose(names, known: dict[str, Arm], other_generators=()) -> list[Arm]:
         elif name in elsewhere:
             log.info(f'{name} is dropped: its generator does not take part here')
         else:
-            raise StudyError(f'There is no arm "{name}": choose among {", ".join([*groups, *known])}.')
+            choices = ', '.join([*groups, *(arm.name for arm in usual)])
+            raise StudyError(f'There is no arm "{name}": choose among {choices}.')
     return list(dict.fromkeys(chosen))
 
 

@@ -32,3 +32,4 @@ from genmix.plots.sweep import benefit_map
 from genmix.plots.textual_inversion import nearest_words
 from genmix.plots.trace import figure1, mixture_labels, run_times, traced_lesion
 from genmix.plots.tsne import nearest_lesions, tsne_panels, tsne_sources
+from genmix.plots.tuning import data_size_curves, tuning_curves

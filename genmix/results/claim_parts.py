@@ -1,71 +1,82 @@
-"""What claims are tested with: differences of arms, of generator cards, and of synthetic sets by mixing."""
+"""What claims are tested with: differences of arms, of generator cards, and of synthetic sets by mixing.
 
-from dataclasses import dataclass, replace
+They come from one run, whose intervals hold for its cohort, or from many cohorts, by Student's t over them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
+from genmix.audit import findings
 from genmix.audit.fidelity import BETTER
-from genmix.audit.findings import EXCESS, METRICS, SINGLE, copying_evidence
+from genmix.audit.intervals import wilson
 from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, Arm, arms_for
+from genmix.results import data_size_parts
 from genmix.results.bootstrap import Replicates
-from genmix.results.intervals import holm, verdict
+from genmix.results.claim_tables import over_tables, shares_of_real
+from genmix.results.cohorts import Cohorts
+from genmix.results.contrasts import Finder
+from genmix.results.metrics import PRIMARY, full_key
 
-REAL = (
-    'reference',
-    'reference_low',
-    'reference_high',
-)  # columns of the card: the same metric of real lesions
-
-
-def family(replicates: Replicates, pairs, metric) -> pd.DataFrame:
-    """A family of contrasts a - b, one row per pair: mean, low, high, p (Holm-adjusted over the family),
-    n (paired classifier runs), verdict.
-
-    pairs   (a, b) of names of arms, or of lists of names whose means are compared
-    """
-    table = pd.DataFrame([replicates.contrast(a, b, metric) for a, b in pairs])
-    if not len(table):
-        return table
-    table = table.assign(p=holm(table.p), n=replicates.n_seeds)
-    return table.assign(verdict=[verdict(r.low, r.high, r.p) for r in table.itertuples()])
+NOT_TESTABLE = 'not testable here'
+NUMBERS = ('mean', 'low', 'high', 'p', 'p_equivalent')
+LABELS = ['generator', 'label', 'metric']
 
 
-def by_generator(arms: dict[str, Arm], replicates: Replicates) -> dict[tuple, str]:
-    """{(kind, generator): name} of the trained arms that have a generator, in the order of the replicates.
-
-    Of several arms of a kind those of the smaller dose: it is equal in all of them.
-    """
-    trained = [arms[name] for name in replicates.point if name in arms]
-    low = [arm for arm in trained if arm.dose == DOSES[0] and arm.balance == 'natural' and not arm.stored]
-    return {(arm.kind, arm.generator): arm.name for arm in low}
-
-
-def compared_generators(found: dict[tuple, str]) -> list[str]:
-    """Generators of the paper that have an unmixed and a GenMix arm."""
-    return [g for kind, g in found if kind == 'genmix' and ('synthetic', g) in found and g in PAPER]
+def compared_generators(arms: dict[str, Arm]) -> list[str]:
+    """Generators of the paper that have an unmixed and a GenMix arm at a dose."""
+    find = Finder(arms)
+    return [g for g in find.generators if g in PAPER and find.pairs(g)]
 
 
 @dataclass(frozen=True)
 class Sources:
     """What claims are tested on.
 
-    replicates     of one test set
-    class_counts   Series of the training lesions, in the order of the classes
-    arms           {name: Arm} of the run
-    card, gains    audit/generator_card.csv and audit/mixing/gains.csv, None where a run has none
+    outcomes       Replicates of one test set of one run, or Cohorts
+    class_counts   Series of lesions, in the order of the classes
+    arms           {name: Arm}
+    cards, gains   audit/generator_card.csv and audit/mixing/gains.csv of the run, or of each cohort
+    data_size      measured/data_size.csv, None where it is not measured
 
-    Methods return parts: dicts of part, metric, expected ('higher' or 'lower'), mean, low, high, p, n and
-    direction, the verdict of `intervals.verdict`.
+    Methods return parts: dicts of part, metric, expected ('higher' or 'lower'), the NUMBERS, n, and
+    `testable`, False for a generator whose card fails `findings.GATE`.
     """
 
-    replicates: Replicates
+    outcomes: Replicates | Cohorts
     class_counts: pd.Series
     arms: dict[str, Arm]
-    card: pd.DataFrame | None = None
-    gains: pd.DataFrame | None = None
+    cards: Sequence[pd.DataFrame] = field(default_factory=list)
+    gains: Sequence[pd.DataFrame] = field(default_factory=list)
+    data_size: pd.DataFrame | None = None
+
+    @classmethod
+    def of_cohorts(cls, cohorts: Cohorts, data_size: pd.DataFrame | None = None) -> 'Sources':
+        """The sources of the long run."""
+        about = cohorts.found[0].about
+        counts = pd.Series(about['class_counts'], about['class_names'])
+        tables = [
+            [pd.DataFrame(c.about[name]) for c in cohorts.found if c.about.get(name)]
+            for name in ('card', 'gains')
+        ]
+        return cls(cohorts, counts, cohorts.arms, *tables, data_size)
+
+    @property
+    def judged(self) -> bool:
+        """Whether verdicts are given: one cohort has none of its own."""
+        return isinstance(self.outcomes, Cohorts) or self.outcomes.corrected
+
+    @property
+    def units(self) -> int:
+        """Number of cohorts, of folds where these decide, or of runs."""
+        if isinstance(self.outcomes, Cohorts):
+            return len(self.outcomes)
+        return self.outcomes.n_folds if self.outcomes.corrected else self.outcomes.n_seeds
 
     @property
     def major(self) -> int:
@@ -78,44 +89,80 @@ class Sources:
         return int(np.argmin(self.class_counts))
 
     @cached_property
-    def by_generator(self) -> dict[tuple, str]:
-        return by_generator(self.arms, self.replicates)
+    def trained(self) -> dict[str, Arm]:
+        """The arms that have outcomes."""
+        return {name: self.arms[name] for name in self.outcomes.point if name in self.arms}
 
-    @property
+    @cached_property
+    def find(self) -> Finder:
+        return Finder(self.trained)
+
+    @cached_property
     def learned(self) -> list[str]:
         """Generators of the paper that this run compares."""
-        return compared_generators(self.by_generator)
+        return compared_generators(self.trained)
+
+    @cached_property
+    def failing(self) -> dict[str, str]:
+        """{generator: why its card fails the gate} of those that fail it, from the mean over the cards."""
+        if not len(self.cards):
+            return {}
+        mean = pd.concat(self.cards).groupby(LABELS, sort=False).mean(numeric_only=True).reset_index()
+        return {g: why for g, why in findings.not_testable(mean).items() if why}
+
+    @property
+    def testable(self) -> list[str]:
+        """Those of `learned` whose card passes the gate."""
+        return [g for g in self.learned if g not in self.failing]
 
     def arm(self, kind: str, generator: str) -> str:
-        """Name of a trained arm, '' where there is none."""
-        return self.by_generator.get((kind, generator), '')
+        """Name of a trained arm at the smaller dose, '' where there is none."""
+        return self.find(kind, generator, DOSES[0])
 
     def all_of(self, kind: str) -> list[str]:
-        """Names of the trained arms of a kind, those of the learned generators."""
-        return [name for g in self.learned if (name := self.arm(kind, g))]
+        """Names of the trained arms of a kind at the smaller dose, those of the testable generators."""
+        return self.find.all_of(kind, self.testable)
 
     def scores(self, pairs, metric, expected) -> list[dict]:
-        """Parts from classifiers: (a, b) pairs of arms or lists of arms, p corrected over them.
+        """Parts from classifiers: (a, b) pairs of arms or of lists of arms, whose means are compared.
 
         Pairs of arms that were not trained are left out.
         """
-        trained = self.replicates.point
-        sides = [[[x] if isinstance(x, str) else x for x in pair] for pair in pairs]
-        known = [p for p, both in zip(pairs, sides) if all(s and set(s) <= set(trained) for s in both)]
-        table = family(self.replicates, known, metric)
-        return [
-            {
-                'part': f'{self._name(a)} − {self._name(b)}',
-                'metric': self._metric_name(metric),
-                'expected': expected,
-                **{column: getattr(r, column) for column in ('mean', 'low', 'high', 'p', 'n')},
-                'direction': r.verdict,
-            }
-            for (a, b), r in zip(known, table.itertuples())
-        ]
+        parts = []
+        for pair in pairs:
+            a, b = ([x] if isinstance(x, str) else x for x in pair)
+            if a and b and {*a, *b} <= set(self.trained):
+                part = f'{self._name(a)} − {self._name(b)}'
+                found = self.outcomes.contrast(a, b, metric)
+                used = {self.trained[name].generator for name in (*a, *b)}
+                parts.append(_part(part, self._metric_name(metric), expected, found, self.units))
+                parts[-1]['testable'] = not used & set(self.failing)
+        return parts
+
+    def best(self, arm: str, others: list[str]) -> list[dict]:
+        """One part: P(best) - 1/2, the probability that an arm has the highest score of all in a new cohort.
+
+        Over cohorts it is a share with Wilson's interval; in one run the share of draws of its patients,
+        without an interval.
+        """
+        names = [arm, *(name for name in others if name != arm)]
+        if len(names) < 2 or not set(names) <= set(self.trained):
+            return []
+        key = full_key(PRIMARY)
+        if isinstance(self.outcomes, Cohorts):
+            each = np.array([[own[name][key] for name in names] for own in self.outcomes.outcomes])
+            wins = (each.argmax(1) == 0).sum()
+            share, (low, high) = wins / len(each), wilson(wins / len(each), len(each))
+        else:
+            draws = np.stack([self.outcomes.draws[name][key].mean(1) for name in names])
+            share, low, high = (draws.argmax(0) == 0).mean(), np.nan, np.nan
+        about = dict(zip(('mean', 'low', 'high'), (float(share) - 0.5, low - 0.5, high - 0.5)))
+        part = _part(f'{arm} among {len(names)} arms', 'P(best) − 1/2', 'higher', about, self.units)
+        generators = {self.trained[name].generator for name in [arm]}
+        return [part | {'testable': not generators & set(self.failing)}]
 
     def _name(self, side):
-        return side if isinstance(side, str) else f'mean of {shared([self.arms[name] for name in side])}'
+        return side[0] if len(side) == 1 else f'mean of {shared([self.arms[name] for name in side])}'
 
     def _metric_name(self, metric):
         if isinstance(metric, str):
@@ -123,85 +170,71 @@ class Sources:
         name, label = metric
         return f'{name.replace("_", " ")} of {self.class_counts.index[label]}'
 
-    def carded(self, generators, metric, expected, against=None) -> list[dict]:
-        """Parts from the generator card: each generator against real lesions, or the number `against`.
-
-        Diversity is a share of that of real lesions.  The interval of a difference adds the half-widths of
-        both in squares (Newcombe 1998, Statistics in Medicine 17:873).
-        """
-        if self.card is None:
-            return []
-        rows = self.card[(self.card.label == 'all') & (self.card.metric == metric)]
-        parts = []
-        for r in (r for g in generators for r in rows[rows.generator == g].itertuples()):
-            base, base_low, base_high = [getattr(r, c) for c in REAL] if against is None else [against] * 3
-            low = r.value - base - np.hypot(r.value - r.low, base_high - base)
-            high = r.value - base + np.hypot(r.high - r.value, base - base_low)
-            unit = base if metric == 'diversity' else 1
-            interval = [v / unit for v in (r.value - base, low, high)]
-            part = f'{r.generator} − {"real lesions" if against is None else against}'
-            parts.append(_part(part, metric.replace('_', ' '), expected, interval, r.n))
+    def between(self, generators, others, metric, expected) -> list[dict]:
+        """Parts from the card: each of the generators against the mean of others, shares of real lesions."""
+        known = set(self.cards[0].generator) if len(self.cards) else set()
+        others, parts = [g for g in others if g in known], []
+        for g in (g for g in generators if g in known and others):
+            weights = {g: 1.0} | {other: -1 / len(others) for other in others}
+            name = others[0] if len(others) == 1 else f'mean of {", ".join(others)}'
+            part = f'{g} − {name}'
+            found = over_tables([shares_of_real(card) for card in self.cards], weights, metric)
+            if found:
+                parts.append(_part(part, metric.replace('_', ' '), expected, found, len(self.cards)))
         return parts
 
-    def copying(self, generators) -> list[dict]:
-        """Parts from the search for copies: all evidence of `audit.findings.copying_evidence`.
+    def copying(self) -> list[dict]:
+        """Parts from all evidence of copying (`findings.copying_evidence`), each expected not to be there.
 
-        Shares of copies and of blends are expected below those of real lesions plus EXCESS.  C_T and
-        authenticity cannot say of any image that it is a copy: where the set is nearer to its training
-        lesions than real lesions are, by one of them, that part is undecided, and so is the claim.
+        Copies and blends are told beyond EXCESS, how near the set as a whole is beyond held-out lesions.
         """
-        if self.card is None:
-            return []
-        table = copying_evidence(self.card[self.card.generator.isin(generators)])
+        tables = [findings.copying_evidence(card).rename(columns={'excess': 'value'}) for card in self.cards]
         parts = []
-        for r in table.itertuples():
-            name, of_set = METRICS[r.metric], r.metric not in SINGLE
-            if of_set:
-                interval = -r.excess, -r.high, -r.low
-                part = _part(f'{r.generator} − real lesions', name, 'higher', interval, r.n)
-                part['direction'] = 'undecided' if r.finding == 'nearer' else 'higher'
-            else:
-                interval = [v - EXCESS for v in (r.excess, r.low, r.high)]
-                part = _part(f'{r.generator} − (real lesions + {EXCESS})', name, 'lower', interval, r.n)
-            parts.append(part)
+        for g in self.learned:
+            for metric in findings.COPYING:
+                found = over_tables([t.assign(label='all') for t in tables], {g: 1.0}, metric)
+                if found:
+                    allowed = findings.EXCESS if metric in ('copy_ratio', 'blend_ratio') else 0.0
+                    moved = {k: found[k] - allowed for k in ('mean', 'low', 'high')}
+                    name = metric.replace('_', ' ')
+                    parts.append(_part(f'{g}, beyond real lesions', name, 'lower', moved, len(tables)))
+                    parts[-1]['absent'] = allowed == 0.0
         return parts
 
     def gained(self, metric, step='mixing') -> list[dict]:
         """Parts from what mixing did to each synthetic set."""
-        if self.gains is None:
+        parts = []
+        for g in self.learned:
+            tables = [table[table.step == step] for table in self.gains]
+            found = over_tables(tables, {g: 1.0}, metric) if tables else None
+            if found:
+                parts.append(_part(f'{g}, {step}', metric, BETTER[metric], found, len(tables)))
+        return parts
+
+    def sized(self, metric='tstr') -> list[dict]:
+        """Parts from the data-size curves: diffusion gains by more lesions, and more than the GANs do."""
+        if self.data_size is None:
             return []
-        table = self.gains[self.gains.generator.isin(self.learned)]
-        rows = table[(table.label == 'all') & (table.metric == metric) & (table.step == step)]
-        return [
-            _part(
-                f'GenMix set of {r.generator} − its synthetic set',
-                metric,
-                BETTER[metric],
-                (r.value, r.low, r.high),
-                r.n,
-            )
-            for r in rows.itertuples()
-        ]
+        wanted = (data_size_parts.DIFFUSION, f'{data_size_parts.DIFFUSION} - GANs')
+        rows = [r for r in data_size_parts.changes(self.data_size) if r['metric'] == metric]
+        found = [r for r in rows if r['generator'] in wanted]
+        return [_part(r['part'], metric.upper(), 'higher', r, r['n']) for r in found]
 
 
 def shared(arms: list[Arm]) -> str:
     """'genmix-<g>' for arms that differ in the generator only, else their names."""
     patterns = {replace(arm, name=''): arm.name for arm in arms_for(['<g>']).values()}
-    alike = {replace(arm, name='', generator='<g>') for arm in arms}
+    alike = {replace(arm, name='', generator='<g>', steps=0) for arm in arms}
     names = [name for about, name in patterns.items() if about in alike]
     return names[0] if len(alike) == len(names) == 1 else ' '.join(arm.name for arm in arms)
 
 
-def _part(part, metric, expected, interval, n):
-    mean, low, high = interval
-    return {
-        'part': part,
-        'metric': metric,
-        'expected': expected,
-        'mean': mean,
-        'low': low,
-        'high': high,
-        'p': np.nan,
-        'n': n,
-        'direction': verdict(low, high, 0.0),
-    }
+def _part(part, metric, expected, found, n):
+    """A part; p from its interval, taken as normal, where there is no p."""
+    numbers = {name: found.get(name, np.nan) for name in NUMBERS}
+    half = (numbers['high'] - numbers['low']) / 2
+    if not np.isfinite(numbers['p']) and half > 0:
+        numbers['p'] = float(2 * ndtr(-1.96 * abs(numbers['mean']) / half))
+    if metric != PRIMARY.replace('_', ' '):
+        numbers['p_equivalent'] = np.nan  # its margin is in points of balanced accuracy
+    return {'part': part, 'metric': metric, 'expected': expected, **numbers, 'n': n, 'testable': True}

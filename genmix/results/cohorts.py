@@ -14,6 +14,7 @@ from genmix.data.build import open_cohort
 from genmix.data.cohort import read_rows
 from genmix.mixing.arms import Arm
 from genmix.results import calibration
+from genmix.results.bootstrap import difference
 from genmix.results.compact import Compact, pack
 from genmix.results.contrasts import Contrast, declared, exploratory
 from genmix.results.intervals import over_units, predicted, superiority
@@ -36,14 +37,14 @@ DIGITS = 4  # of the numbers of a generator card
 def pack_run(study: Study) -> Compact:
     """A finished run on phantoms, small; StudyError when a stage is missing.
 
-    Beside predictions: arms, commit, versions, parameters, and the generator card.
+    Beside predictions: arms, commit, versions, parameters, the generator card, what mixing did to the sets.
     """
     made = study.need('predictions', '08_classification')
     cohort, _ = open_cohort(study)
     predictions = read_predictions(made)
     weighed = reweigh(predictions, cohort.counts)
     scaled = calibration.scale(weighed, class_names(weighed))
-    written, card = study.provenance('predictions'), study.folder / 'audit' / 'generator_card.csv'
+    written, audit = study.provenance('predictions'), study.folder / 'audit'
     about = {
         'cohort': study.provenance('cohort')['params']['seed'],
         'class_counts': cohort.counts.tolist(),
@@ -51,9 +52,15 @@ def pack_run(study: Study) -> Compact:
         'git': written.get('git', ''),
         'packages': written.get('packages', {}),
         'params': _asked(study.folder / 'params.yaml'),
-        'card': compact_card(read_rows(card)) if card.exists() else {},
+        'card': _small(audit / 'generator_card.csv'),
+        'gains': _small(audit / 'mixing' / 'gains.csv'),
     }
     return pack(scaled, about)
+
+
+def _small(path):
+    """A table of the audit as {column: values}, {} where it was not made."""
+    return compact_card(read_rows(path)) if path.exists() else {}
 
 
 def _asked(path):
@@ -86,6 +93,17 @@ class Cohorts:
         every = [Compact.load(path) for path in folder.glob('cohort-*.npz')]
         return cls(sorted(every, key=lambda cohort: cohort.about['cohort']))
 
+    def made_alike(self) -> 'Cohorts':
+        """These cohorts; StudyError where two were made with other settings."""
+        first, rest = (self.found[0], self.found[1:]) if self.found else (None, [])
+        for cohort in rest:
+            if first and (wrong := _differing(first.about.get('params', {}), cohort.about.get('params', {}))):
+                one, other = first.about['cohort'], cohort.about['cohort']
+                raise StudyError(
+                    f'Cohorts {one} and {other} of the long run differ in {wrong}: remove one of their files.'
+                )
+        return self
+
     def __len__(self) -> int:
         return len(self.found)
 
@@ -110,6 +128,15 @@ class Cohorts:
         """Student's t over the cohorts: the dict of `intervals.student`."""
         return over_units(self.values(weights, metric, rule))
 
+    @property
+    def point(self) -> dict[str, dict]:
+        """{arm: its outcomes in the first cohort} of the arms that all have."""
+        return {name: self.outcomes[0][name] for name in self.arms}
+
+    def contrast(self, a, b, metric=OUTCOMES[0][0], rule=RULES[0]) -> dict[str, float]:
+        """a - b, names of arms or lists of them, for their means: the dict of `intervals.student`."""
+        return self.estimate(difference(a, b), metric, rule)
+
     def contrasts(self, tuning: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(declared contrasts, judged; exploratory ones): tables with the columns of results/contrasts.csv.
 
@@ -129,8 +156,24 @@ class Cohorts:
         return table, contrasts_table(exploratory(self.arms), self.estimate, seen, seen, 'population')
 
 
+def _differing(one, other):
+    """The first setting, but the seed, in which two runs differ; '' where they do not."""
+    places = [('notebooks', name) for name in {**one.get('notebooks', {}), **other.get('notebooks', {})}]
+    flat = [
+        {f'{nb}.{k}': v for _, nb in places for k, v in about.get('notebooks', {}).get(nb, {}).items()}
+        | {'profile': about.get('profile')}
+        for about in (one, other)
+    ]
+    elsewhere = ('seed', 'workers', 'scheduler')
+    names = [name for name in {**flat[0], **flat[1]} if name.rpartition('.')[2] not in elsewhere]
+    return next((name for name in names if flat[0].get(name) != flat[1].get(name)), '')
+
+
 def arm_outcomes(cohort: Compact) -> dict[str, dict]:
-    """{arm: {(metric, label, rule): value}} of OUTCOMES in one cohort, means over the runs of an arm."""
+    """{arm: {(metric, label, rule): value}} in one cohort, means over the runs of an arm.
+
+    The OUTCOMES, and what else decisions give, such as sensitivities.
+    """
     y, weight = cohort.labels.astype(int), cohort.weights
     found: dict[str, list] = {}
     for i, (arm, *_) in enumerate(cohort.trials):
@@ -146,8 +189,8 @@ def _outcomes(cohort, i, y, weight):
     p, k = cohort.probabilities(i), cohort.mass.shape[1]
     found = {}
     for rule, mass in zip(RULES, (cohort.mass[i], None)):
-        counts = np.bincount(y * k + decide(p, mass), minlength=k * k).reshape(k, k)
-        found[full_key(OUTCOMES[0][0], rule)] = from_confusion(counts)[OUTCOMES[0][0], 'all']
+        counts = np.bincount(y * k + decide(p, mass), weight, minlength=k * k).reshape(k, k)
+        found |= {full_key(metric, rule): float(v) for metric, v in from_confusion(counts).items()}
     found[full_key('macro_auc')] = weighted_auc(y, p, np.ones((len(y), 1)))[0]
     loss = -np.log(cohort.scaled(i)[np.arange(len(y)), y].clip(calibration.ROUNDED))
     found[full_key(LOSS)] = (weight * loss).sum() / weight.sum()

@@ -5,6 +5,7 @@ one run (crossed interval) and many cohorts (Student's t, `results.cohorts`).
 """
 
 from dataclasses import dataclass
+from statistics import mode
 
 import pandas as pd
 
@@ -14,6 +15,12 @@ from genmix.results.bootstrap import difference
 from genmix.run.log import log
 
 CEILING = 'oracle'  # the generator that draws from the true distribution
+SETTING = ['method', 'dose', 'balance', 'steps']  # of a method in measured/tuning.csv
+METHODS = {
+    'genmix': ('genmix',),
+    'synthetic': ('synthetic',),
+    'none': ('real', 'mixup'),
+}  # their kinds of arms
 PRACTICAL, MIXING, SYNTHESIS, EACH, BALANCE = range(1, 6)  # the gates of the protocol
 
 
@@ -45,16 +52,21 @@ def _side(arms):
 
 
 class Finder:
-    """Names of arms by their fields, '' where there is no such arm."""
+    """Names of arms by their fields, '' where there is no such arm.
+
+    Where nothing else is asked, arms have the steps of the run, which are those that most of them have: one
+    that was tuned to another length never stands for them.
+    """
 
     def __init__(self, arms: dict[str, Arm]):
         self.arms = [arm for arm in arms.values() if arm.classical]
+        self.steps = mode(arm.steps for arm in self.arms) if self.arms else 0
         self.generators = list(dict.fromkeys(arm.generator for arm in self.arms if arm.generator))
 
-    def __call__(self, kind, generator='', dose=0.0, balance='natural', stored=False) -> str:
-        wanted = kind, generator, dose, balance, stored
+    def __call__(self, kind, generator='', dose=0.0, balance='natural', stored=False, steps=0) -> str:
+        wanted = kind, generator, dose, balance, stored, steps or self.steps
         for arm in self.arms:
-            if (arm.kind, arm.generator, arm.dose, arm.balance, arm.stored) == wanted:
+            if (arm.kind, arm.generator, arm.dose, arm.balance, arm.stored, arm.steps) == wanted:
                 return arm.name
         return ''
 
@@ -63,9 +75,9 @@ class Finder:
         both = [(self(kind, generator, q), self('synthetic', generator, q)) for q in DOSES]
         return [pair for pair in both if all(pair)]
 
-    def all_of(self, kind, generators, dose=DOSES[0], balance='natural') -> list[str]:
+    def all_of(self, kind, generators, dose=DOSES[0], balance='natural', steps=0) -> list[str]:
         """Arms of the generators that have one."""
-        return [name for g in generators if (name := self(kind, g, dose, balance))]
+        return [name for g in generators if (name := self(kind, g, dose, balance, steps=steps))]
 
 
 def declared(arms: dict[str, Arm], tuning: pd.DataFrame | None = None) -> list[Contrast]:
@@ -103,12 +115,10 @@ def practical(find: Finder, generators, tuning: pd.DataFrame | None) -> list[Con
     if tuning is None:
         log.info('The practical contrast is left out: there is no measured/tuning.csv yet')
         return []
-    kinds = [kind for kind in ('synthetic', 'real', 'mixup') if (tuning.method == kind).any()]
-    best = max(kinds, key=lambda kind: tuned(tuning, kind).balanced_accuracy)
     sides = []
-    for kind in ('genmix', best):
-        chosen, owners = tuned(tuning, kind), [''] if kind in ('real', 'mixup') else generators
-        sides.append(find.all_of(kind, owners, chosen.dose, chosen.balance))
+    for chosen in (tuned(tuning, 'genmix'), best_other(tuning)):
+        owners = [''] if chosen.method in METHODS['none'] else generators
+        sides.append(find.all_of(chosen.method, owners, chosen.dose, chosen.balance, int(chosen.steps)))
     if not all(sides) or len(sides[0]) < len(generators) or len(sides[1]) not in (1, len(generators)):
         log.info('The practical contrast is left out: not every tuned arm of measured/tuning.csv is trained')
         return []
@@ -116,14 +126,23 @@ def practical(find: Finder, generators, tuning: pd.DataFrame | None) -> list[Con
 
 
 def tuned(table: pd.DataFrame, method: str) -> pd.Series:
-    """The setting of a method with the highest mean balanced accuracy on the dev cohorts.
+    """The setting of a method with the highest mean balanced accuracy over dev cohorts and generators.
 
-    table    measured/tuning.csv: method (kind of an arm, `mixing.arms.KINDS`), dose, balance, steps,
-             balanced_accuracy (mean over cohorts, and over generators where the method has one)
-    method   one of its methods; of equal settings the first of the table counts
+    table    measured/tuning.csv: method (kind of an arm, `mixing.arms.KINDS`), dose, balance, steps, cohort,
+             balanced_accuracy; one row for each classifier
+    method   one of METHODS, `none` for the arms without a generator
+
+    A Series of SETTING and the mean.  Of equal settings the first of the table counts.
     """
-    own = table[table.method == method]
-    return own.loc[own.balanced_accuracy.idxmax()]
+    own = table[table.method.isin(METHODS[method])]
+    means = own.groupby(SETTING, sort=False).balanced_accuracy.mean().reset_index()
+    return means.loc[means.balanced_accuracy.idxmax()]
+
+
+def best_other(table: pd.DataFrame) -> pd.Series:
+    """What GenMix is compared with: the better of the tuned generator alone and the tuned arm without one."""
+    known = [m for m in ('synthetic', 'none') if table.method.isin(METHODS[m]).any()]
+    return max((tuned(table, m) for m in known), key=lambda setting: setting.balanced_accuracy)
 
 
 def interaction(find: Finder, generators) -> list[Contrast]:

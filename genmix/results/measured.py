@@ -11,11 +11,10 @@ import pandas as pd
 from genmix import StudyError
 from genmix.data.cohort import read_rows
 from genmix.results import claims
+from genmix.results.claim_parts import Sources
 from genmix.results.cohorts import Cohorts
 from genmix.run.study import home
 
-# Tables of results/ that measured/study/ holds.
-KEPT = ('metrics', 'arms', 'contrasts', 'claims', 'selection_error')
 SUMS = 'SHA256SUMS'
 
 
@@ -53,23 +52,29 @@ def read_table(study, path):
     return read_rows(path) if path.exists() else None
 
 
-def long_run(dataset='phantom'):
-    """{name: table} of the committed long run, None where there is none and for data other than phantoms."""
-    folder = measured() / 'study'
-    if dataset != 'phantom' or not (folder / 'metrics.csv').exists():
-        return None
-    return {name: read_rows(as_committed(folder / f'{name}.csv')) for name in KEPT}
-
-
 def cohorts(dataset='phantom') -> Cohorts:
-    """The finished cohorts of the long run; none for data other than phantoms."""
-    return Cohorts.read(measured() / 'study') if dataset == 'phantom' else Cohorts([])
+    """The finished cohorts of the long run; none for data other than phantoms.
+
+    StudyError where a file is not as it was written, or where cohorts were not made alike.
+    """
+    if dataset != 'phantom':
+        return Cohorts([])
+    found = Cohorts.read(measured() / 'study')
+    for cohort in found.found:
+        as_committed(measured() / 'study' / f'cohort-{cohort.about["cohort"]}.npz')
+    return found.made_alike()
 
 
 def tuning():
     """measured/tuning.csv, what each method was tuned to (`contrasts.tuned`); None where it is missing."""
     path = measured() / 'tuning.csv'
-    return read_rows(path) if path.exists() else None
+    return pd.read_csv(as_committed(path), keep_default_na=False) if path.exists() else None
+
+
+def data_size():
+    """measured/data_size.csv, by how many lesions each generator learned from; None where it is missing."""
+    path = measured() / 'data_size.csv'
+    return pd.read_csv(as_committed(path)) if path.exists() else None
 
 
 def sweep_results():
@@ -81,7 +86,12 @@ def sweep_results():
     return tuple(pd.read_csv(as_committed(path), **text) for path in (scores, sets))
 
 
-def long_run_verdicts(parts, long):
-    """[verdict] of the long run for each claim of `parts`, '-' where it has none."""
-    found = claims.verdicts(long['claims'])
-    return [found.get(claim, '-') for claim in dict.fromkeys(parts.claim)]
+def long_run_claims(long: Cohorts) -> pd.DataFrame | None:
+    """`claims.claims_table` of the cohorts, None where there are fewer than two."""
+    return claims.claims_table(Sources.of_cohorts(long, data_size())) if len(long) > 1 else None
+
+
+def long_run_verdicts(parts, judged: pd.DataFrame | None) -> list[str]:
+    """[verdict] of the long run for each claim of `parts`, from `long_run_claims`."""
+    found = {} if judged is None else claims.verdicts(judged)
+    return [found.get(claim, claims.NOT_MEASURED) for claim in dict.fromkeys(parts.claim)]

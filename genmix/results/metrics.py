@@ -16,7 +16,15 @@ from genmix.results import calibration
 
 PRIMARY = 'balanced_accuracy'
 RULES = ('prior', 'argmax')  # decision rules: argmax p / class mass of the training batches, argmax p
-DESIGN = ('kind', 'generator', 'dose', 'balance')  # columns that say what an arm is
+DESIGN = (
+    'kind',
+    'generator',
+    'dose',
+    'balance',
+    'classical',
+    'stored',
+    'steps',
+)  # columns that say what an arm is
 DRAWN = ('population', 'dev')  # test sets that were drawn with classes in other shares than the cohort's
 BY_RULE = {
     *('accuracy', 'balanced_accuracy', 'macro_f1'),
@@ -179,8 +187,7 @@ def from_confusion(c: np.ndarray, required: np.ndarray | None = None) -> dict[tu
 
 
 def metrics_table(predictions: pd.DataFrame, arms: dict[str, Arm], cohort: int = 0) -> pd.DataFrame:
-    """results/metrics.csv: arm, kind, generator, dose, balance, cohort, seed, fold, test_set, rule, label,
-    metric, value.
+    """results/metrics.csv: arm, the DESIGN, cohort, seed, fold, test_set, rule, label, metric, value.
 
     One row per number.  rule is one of RULES, '' for a metric that depends on none; `temperature` and metrics
     named *_scaled appear where `calibration.scale` was used.

@@ -64,7 +64,7 @@ def in_order(names, arms: dict[str, Arm]) -> list[str]:
     def place(name):
         arm = arms[name]
         kind = KINDS.index(arm.kind) if arm.kind in KINDS else len(KINDS)
-        rest = arm.balance == 'balanced', arm.dose, arm.stored, arm.classical
+        rest = arm.steps, arm.balance == 'balanced', arm.dose, arm.stored, arm.classical
         return generators.index(arm.generator), kind, *rest
 
     return sorted(names, key=place)
@@ -72,16 +72,14 @@ def in_order(names, arms: dict[str, Arm]) -> list[str]:
 
 def arms_from(table: pd.DataFrame) -> dict[str, Arm]:
     """{name: Arm} as far as the columns DESIGN of metrics.csv or arms.csv say."""
-    rows = table.drop_duplicates('arm').fillna({'generator': ''})
-    return {
-        r.arm: Arm(name=r.arm, **{column: getattr(r, column) for column in DESIGN}) for r in rows.itertuples()
-    }
+    rows, known = table.drop_duplicates('arm').fillna({'generator': ''}), [c for c in DESIGN if c in table]
+    return {r.arm: Arm(name=r.arm, **{c: getattr(r, c) for c in known}) for r in rows.itertuples()}
 
 
 def summary(replicates: dict[str, Replicates], arms: dict[str, Arm]) -> pd.DataFrame:
     """results/arms.csv, the table in numbers; replicates {test set: Replicates}.
 
-    Columns arm, kind, generator, dose, balance, test_set, rule, label (a class number or `all`), metric,
+    Columns arm, the DESIGN, test_set, rule, label (a class number or `all`), metric,
     mean, low, high; arms `in_order`.
     """
     rows = [

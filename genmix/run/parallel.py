@@ -10,13 +10,13 @@ from genmix import StudyError
 from genmix.run.device import DEVICE, gpu_count
 
 
-def run_parallel(function, units, workers=0, scheduler=''):
+def run_parallel(function, units, workers=0, scheduler='', threads=False):
     """Results of function(*unit) in the order in which they are done: a generator.
 
     workers     processes at a time; 0: as many as this process may use cores, one per GPU
     scheduler   address of a Dask scheduler such as tcp://node1:8786, all of whose workers are used; ''
-                stays on this
-                machine, in joblib's loky processes
+                stays on this machine, in joblib's loky processes
+    threads     there in threads: for units that only wait for programs of their own
 
     A unit whose Dask worker dies goes to another one.  Raises StudyError as `dask_client` does, and what a
     unit raises.
@@ -25,6 +25,7 @@ def run_parallel(function, units, workers=0, scheduler=''):
     settings = {'return_as': 'generator_unordered', 'batch_size': 1}
     if not scheduler:
         workers = workers or gpu_count() or cpu_count()  # cores of this process, in a container too
+        settings['prefer'] = 'threads' if threads else 'processes'
         yield from Parallel(n_jobs=min(workers, max(len(calls), 1)), **settings)(calls)
         return
     with dask_client(scheduler) as client:

@@ -58,9 +58,9 @@ def test_a_collapsed_set_gains_by_the_real_lesions_and_a_difference_is_one(world
 
 
 def test_the_same_set_before_and_after_changes_nothing(world):
-    same = dict.fromkeys(('synthetic', 'unmixed', 'mixed'), world['fresh'])
+    same = dict.fromkeys(mixing_effect.STEPS, world['fresh'])
     table = mixing_effect.mixing_effects(world['heldout'], {'same': same})
-    assert (table[table.step.isin(['mixing', 'blending'])].value.abs() < 1e-9).all()
+    assert (table[table.step.isin(mixing_effect.CHANGES)].value.abs() < 1e-9).all()
     whole = table[table.label == 'all'].set_index(['metric', 'step'])
     assert whole.loc[('diversity', 'mixed')].value == pytest.approx(1, abs=0.1)
 

@@ -1,0 +1,63 @@
+"""Equal tuning: each method has the same number of settings, tried on the same dev cohorts.
+
+A method is GenMix, a generator alone, or no generator (`mixing.arms.settings`).  A setting that has a
+generator is tried with each of them, and they share the sets of a dev cohort between all settings.
+"""
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from genmix.appendix import dev_sets
+from genmix.appendix.defaults import classification, values_of
+from genmix.appendix.regime import train_arm
+from genmix.classifier.training import predict
+from genmix.mixing.arms import settings
+from genmix.mixing.batches import Batches, Pool, batch_mass
+from genmix.results.metrics import PRIMARY, score
+from genmix.run.study import Study
+
+COLUMNS = ['method', 'generator', 'dose', 'balance', 'steps', 'cohort', PRIMARY, 'argmax', 'macro_auc']
+
+
+def run(study, cohorts, generators, lengths, profile='cpu', workers=0, scheduler=''):
+    """measured/tuning.csv: COLUMNS, one row for each classifier, settings in the order of `settings`.
+
+    cohorts      how many dev cohorts        generators   names of those whose settings are tried
+    lengths      steps of training           profile      of params/, for all that is not tuned
+    """
+    arms, place = settings(generators, lengths), (workers, scheduler)
+    fraction = values_of('01_data', profile)['train_fraction']
+    seeds = dev_sets.make_sets(study, cohorts, generators, [fraction], profile, *place)
+    units = [(seed, arm, fraction, profile) for seed in seeds for arm in arms]
+    rows = dev_sets.call_all(study, tried, units, 'classifiers', *place)
+    order = {arm.name: i for i, arm in enumerate(arms)}
+    table = pd.DataFrame(rows).sort_values(
+        ['arm', 'cohort'], key=lambda c: c.map(order) if c.name == 'arm' else c
+    )
+    return table[COLUMNS].round(5).reset_index(drop=True)
+
+
+def tried(run, home, seed, arm, fraction, profile):
+    """Scores of one setting on the test lesions of its dev cohort: a dict of COLUMNS, and the arm's name."""
+    study, (regime, batches, rules) = Study(run, home), classification(profile, steps=arm.steps)
+    train, test = dev_sets.training_split(study, seed, fraction, profile), dev_sets.test_lesions(study, seed)
+    made = dev_sets.synthetic(study, arm.generator, seed, fraction) if arm.generator else None
+    rule = rules.get(arm.rule)
+
+    def compute():
+        pool = Pool(train, made)
+        model = train_arm(arm, train, pool, regime, seed, batches, rule)
+        mass = batch_mass(Batches(arm, pool, regime.steps, regime.batch_size, seed, batches, rule))['labels']
+        p = predict(model, test.images, regime.input_size).astype(float)
+        found, plain = score(test.labels, p, mass), score(test.labels, p)
+        auc = found['macro_auc', 'all']
+        return {PRIMARY: found[PRIMARY, 'all'], 'argmax': plain[PRIMARY, 'all'], 'macro_auc': auc}
+
+    about = {'method': arm.kind, 'generator': arm.generator, 'dose': arm.dose, 'balance': arm.balance}
+    about |= {'steps': arm.steps, 'cohort': seed, 'arm': arm.name}
+    params = {'arm': asdict(arm), 'regime': asdict(regime), 'batches': asdict(batches), 'seed': seed}
+    params |= {'rule': asdict(rule) if rule else {}}
+    inputs = [c.content_hash for c in (train, test, made) if c is not None]
+    name = f'settings/{arm.slug}-{seed}'
+    return about | dev_sets.kept_result(study, name, compute, params, inputs, tried)
