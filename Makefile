@@ -64,6 +64,14 @@ study: $(ENV) ## the long run of PROTOCOL.md, COHORTS=24 of them, each kept in m
 	@$(PY) -m tools.study --cohorts '$(COHORTS)' --profile $(PROFILE) --set "$$GENMIX_SET" --workers '$(WORKERS)' --dask '$(DASK)' $(if $(KEEP),--keep)
 	@$(PY) -m tools.readme
 
+tuning: $(ENV) ## equal tuning of each method, on dev cohorts (hours; a stopped one goes on); writes measured/tuning.csv, for PROTOCOL.md
+	$(PY) -m genmix A5_tuning --run dev --params params/cpu.yaml
+	$(PY) -m tools.checksums tuning.csv
+
+curves: $(ENV) ## what more training lesions do for each generator, on dev cohorts (hours; shares those of the tuning); writes measured/data_size.csv
+	$(PY) -m genmix A6_data_size --run dev --params params/cpu.yaml
+	$(PY) -m tools.checksums data_size.csv
+
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
 	$(PY) -m genmix A3_sweep --run sweep --params params/cpu.yaml
 	$(PY) -m tools.checksums sweep.csv sweep_sets.csv
@@ -177,7 +185,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study sweep publish verify nbdiff book test lint bench regime controls base lab student lock clean FORCE
+.PHONY: help env all chain study tuning curves sweep publish verify nbdiff book test lint bench regime controls base lab student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

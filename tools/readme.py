@@ -1,13 +1,11 @@
 """Keep the results of a run in `measured/`, and write the blocks of README.md and docs/ that come from it.
 
 python -m tools.readme                            write the blocks anew
-python -m tools.readme --from runs/study          keep the results of that run before
-python -m tools.readme --from runs/b --real NAME  the same for a run on real images, under that name
+python -m tools.readme --from runs/b --real NAME  keep the results of a run on real images before, as NAME
 """
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -17,9 +15,8 @@ import yaml
 from genmix import StudyError
 from genmix.appendix import sweep_summary
 from genmix.data.cohort import read_rows
-from genmix.generators import PAPER
-from genmix.results import claims, metrics, selection_error, tables
-from genmix.results.measured import KEPT, as_committed, long_run, measured, sweep_results
+from genmix.results import claims, metrics, tables
+from genmix.results.measured import as_committed, cohorts, long_run_claims, measured, sweep_results, tuning
 from genmix.results.verdicts import format_p, summarise_contrasts
 from genmix.run.files import atomic_write
 from genmix.run.study import home
@@ -32,20 +29,6 @@ PAGES = {
     'docs/results.md': ('arms', 'claims', 'map'),
     'docs/real-images.md': ('real',),
 }
-
-
-def keep(results):
-    """Copy the tables of a finished run into measured/study/.  StudyError when one is missing."""
-    for name in KEPT:
-        source = results / f'{name}.csv'
-        if not source.exists():
-            raise StudyError(
-                f'{source} is missing: only a finished run on the default phantoms can be kept; '
-                'run `make study`.'
-            )
-        with atomic_write(measured() / 'study' / source.name) as part:
-            shutil.copy(source, part)
-    checksums.note(measured(), *(f'study/{name}.csv' for name in KEPT))
 
 
 def keep_real(run, name):
@@ -132,39 +115,73 @@ def scores_table(columns):
     return table_of(wide.rename(index='`{}`'.format))
 
 
-def results_block(long):
-    """The primary contrast, that of each generator, and which claims and controls hold, from the long run."""
-    primary = long['contrasts']
-    last = primary[primary.test_set == primary.test_set.iloc[-1]]
-    mean, n_generators = last.iloc[0], len(set(long['arms'].generator) & set(PAPER))
-    controls = claims.verdicts(long['claims'].query('of == "control"'))
+def so_far(long):
+    """What is said while the long run has fewer than two cohorts."""
+    return (
+        f'**Not measured yet.** The long run has {len(long)} of its cohorts (`make study`), and verdicts '
+        'come from cohorts alone, by the rules of [PROTOCOL.md](PROTOCOL.md).'
+    )
+
+
+def results_block(long, judged):
+    """The declared contrasts of the long run with their verdicts, and the claims by what they concern."""
+    if judged is None:
+        return '\n\n'.join([so_far(long), one_cohort()])
+    table, _ = long.contrasts(tuning())
     return '\n\n'.join(
         [
-            f'**The primary contrast, declared beforehand**: {declared(last, mean.test_set)}. This design '
-            f'would find a true difference of {100 * mean.minimum_detectable_effect:.1f} points in four of '
-            'five studies.',
-            'Generator by generator:',
-            bullets(sentences(last.iloc[1 : n_generators + 1], mean.test_set)),
-            '**The claims**, by the strict rule of `09_results` (supported only when every part is):',
-            bullets(claims.summarise_claims(long['claims'])),
-            '**The controls**:',
-            bullets(f'{claim}: {verdict}' for claim, verdict in controls.items()),
+            f'**The declared contrasts**, over {len(long)} cohorts:',
+            bullets(summarise_contrasts(table, 'population')),
+            '**The claims of the paper and four controls**, by what they concern:',
+            bullets(claims.summarise_claims(judged)),
         ]
     )
 
 
-def arms_block(long):
-    arms, seeds = long['arms'], int(long['metrics'].seed.nunique())
+def one_cohort():
+    """What the quick run found: one cohort, without a verdict."""
+    found = json.loads(as_committed(measured() / 'quick.json').read_text())['contrast']['population']
+    mean, low, high = (f'{100 * v:+.1f}' for v in found)
     return (
-        f'Balanced accuracy in per cent, mean of {seeds} classifiers per arm with 95 % intervals over seeds '
-        'and patients:\n\n' + scores_table(dict(iter(arms.groupby('test_set'))))
+        'The quick run of `make all` is one cohort: mixing at matched dose and mass makes a difference of '
+        f'{mean} points there [{low}, {high}] (95 %, over classifiers and test patients of this cohort).'
     )
 
 
-def claims_block(long):
-    single = selection_error.summarise_selection_error(long['selection_error'], 100)
-    found = [table_of(claims.overview(long['claims']), index=False)]
-    return '\n\n'.join(found + [f'As for hold-outs: {sentence}.' for sentence in single])
+def arms_block(long):
+    """Balanced accuracy of every arm: over the cohorts, or of the quick run while there are too few."""
+    if len(long) < 2:
+        scores = json.loads(as_committed(measured() / 'quick.json').read_text())['scores']
+        names = dict.fromkeys(name for own in scores.values() for name in own)
+        cells = {test_set: [_score(own[name]) for name in names] for test_set, own in scores.items()}
+        head = (
+            'Balanced accuracy in per cent in the quick run, one cohort, 95 % over classifiers and patients:'
+        )
+        index = pd.Index([f'`{name}`' for name in names], name='arm')
+        return f'{head}\n\n{table_of(pd.DataFrame(cells, index=index))}'
+    cells = {
+        f'balanced accuracy, {rule}': [_score_over(long, name, metrics.PRIMARY, rule) for name in long.arms]
+        for rule in metrics.RULES
+    }
+    cells['macro AUC'] = [_score_over(long, name, 'macro_auc', '') for name in long.arms]
+    index = pd.Index([f'`{name}`' for name in long.arms], name='arm')
+    head = f"Per cent, mean over {len(long)} cohorts with 95 % intervals of Student's *t* over cohorts:"
+    return f'{head}\n\n{table_of(pd.DataFrame(cells, index=index))}'
+
+
+def _score_over(long, arm, metric, rule):
+    found = long.estimate({arm: 1.0}, metric, rule)
+    return _score([found[name] for name in ('mean', 'low', 'high')])
+
+
+def _score(values):
+    return '{:.1f} [{:.1f}, {:.1f}]'.format(*(100 * v for v in values))
+
+
+def claims_block(long, judged):
+    if judged is None:
+        return so_far(long).replace('(PROTOCOL.md)', '(../PROTOCOL.md)')
+    return table_of(claims.overview(judged), index=False)
 
 
 def real_block(folder):
@@ -184,8 +201,10 @@ def real_block(folder):
 def blocks():
     """{name: text} of the blocks whose tables are in measured/."""
     found = {}
-    if long := long_run():
-        found |= {'results': results_block(long), 'arms': arms_block(long), 'claims': claims_block(long)}
+    long = cohorts()
+    judged = long_run_claims(long)
+    found |= {'results': results_block(long, judged), 'arms': arms_block(long)}
+    found['claims'] = claims_block(long, judged)
     if grid := sweep_results():
         found['map'] = bullets(sweep_summary.summarise_sweep(grid[0]))
     if list((measured() / 'real').glob('*.csv')):
@@ -210,15 +229,13 @@ def written(page, text, found):
 @cli.command
 def main(argv):
     parser = cli.parser('tools.readme', __doc__)
-    parser.add_argument(
-        '--from', dest='run', help='a finished run to keep the results of, such as runs/study'
-    )
-    parser.add_argument('--real', metavar='NAME', help='it is a run on real images, to be known by that name')
+    parser.add_argument('--from', dest='run', help='a finished run on real images, to keep its results')
+    parser.add_argument('--real', metavar='NAME', help='what it is to be known by')
     args = parser.parse_args(argv)
-    if args.run and args.real:
+    if bool(args.run) != bool(args.real):
+        raise StudyError('--from and --real belong together: name the run, and what it is to be known by.')
+    if args.run:
         keep_real(home() / args.run, args.real)
-    elif args.run:
-        keep(home() / args.run / 'results')
     found = blocks()
     texts = {
         home() / page: written(page, (home() / page).read_text(encoding='utf-8'), found) for page in PAGES

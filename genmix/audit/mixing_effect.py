@@ -53,8 +53,9 @@ def mixing_effects(real, sets):
     real   Cohort of unseen lesions      sets   {generator: {step: Cohort}} of `sets_before_and_after`
 
     step is one of the STEPS, or a difference: `mixing` (mixed - synthetic), `blending` (mixed - unmixed) and
-    `blending_same` (mixed_same - unmixed_same), on the same real lesions.  diversity is a
-    share of that of the real lesions.  low and high: 95 % intervals by a jackknife over groups of patients and of images.  `all` is the mean over the classes.
+    `blending_same` (mixed_same - unmixed_same), on the same real lesions.  diversity is a share of that of
+    the real lesions.  low and high: 95 % intervals by a jackknife over groups of patients and of images.
+    `all` is the mean over the classes.
     """
     least = min(PER_CLASS, min(c.counts.min() for steps in sets.values() for c in steps.values()))
     real = _with_features(real)

@@ -10,7 +10,10 @@ VERDICTS = {
     'supported': {'marker': 'o', 'color': '#0173b2'},
     'contradicted': {'marker': 's', 'color': '#d55e00'},
     'undecided': {'marker': 'o', 'color': '#8a8a8a', 'mfc': 'white'},
+    'not testable here': {'marker': 'x', 'color': '#8a8a8a'},
+    '': {'marker': 'o', 'color': '#8a8a8a'},
 }
+LEGEND = {'undecided': 'undecided', '': 'one cohort: no verdict'}
 
 
 @styled
@@ -18,11 +21,14 @@ def claim_strip(parts, limit=6):
     """All parts of all claims on one axis, in half-widths of their 95 % intervals, to the right as claimed.
 
     parts   from `results.claims.claims_table`
-    limit   end of the axis; what lies beyond is drawn there. Beyond one half-width a part is decided.
+    limit   end of the axis; what lies beyond is drawn there. Past one half-width an interval excludes 0.
+
+    Parts without an interval are left out.
     """
+    parts = parts[np.isfinite(parts.low.astype(float))]
     claims = {name: own for name, own in parts.groupby('claim', sort=False)}
     labels = [
-        textwrap.fill(name, 44) + ('\n(control)' if own.of.iloc[0] == 'control' else '')
+        textwrap.fill(name, 44) + ('\n(control)' if own.concerns.iloc[0] == 'controls' else '')
         for name, own in claims.items()
     ]
     fig, ax = single_axes(8.2, 0.17 * sum(label.count('\n') + 1.7 for label in labels) + 0.9)
@@ -30,19 +36,18 @@ def claim_strip(parts, limit=6):
         _draw_parts(ax, i, own, limit)
     ax.axvspan(-1, 1, color='#eeeeee', zorder=0, lw=0)
     ax.axvline(0, color='k', lw=0.8, ls=':')
-    for verdict, look in VERDICTS.items():
-        text = 'undecided (95 % CI includes 0)' if verdict == 'undecided' else verdict
-        ax.plot([], [], ls='', label=text, **look)
+    for verdict in (v for v in VERDICTS if v in set(parts.verdict)):
+        ax.plot([], [], ls='', label=LEGEND.get(verdict, verdict), **VERDICTS[verdict])
     ax.legend(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=3)
     ax.set_yticks(range(len(claims)), labels)
     xlabel = '← against the claim      difference in half-widths of its 95 % interval      as claimed →'
     ax.set(ylim=(len(claims) - 0.4, -0.6), xlim=(-limit - 0.4, limit + 0.4), xlabel=xlabel)
     counts = (
-        f'{name}: {join_words(f"{n} {verdict}" for verdict, n in own.verdict.value_counts().items())}'
+        f'{name}: {join_words(f"{n} {LEGEND.get(v, v)}" for v, n in own.verdict.value_counts().items())}'
         for name, own in claims.items()
     )
     fig.alt = (
-        f'Parts of {len(claims)} claims, one point per difference, to the right as claimed, decided beyond '
+        f'Parts of {len(claims)} claims, one point per difference, to the right as claimed, 0 excluded past '
         f'one half-width of its interval. {"; ".join(counts)}.'
     )
     return fig

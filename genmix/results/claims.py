@@ -25,6 +25,7 @@ GENERATORS, SETS, CLASSIFICATION, CONTROL = (
     'controls',
 )
 COLUMNS = ['claim', 'concerns', 'part', 'metric', 'expected', *NUMBERS, 'n', 'verdict']
+EMPTY = {'part': '', 'metric': '', 'expected': '', 'verdict': ''}  # where a claim has no numbers
 # Metrics, as parts name them, that are shares.
 PERCENT = ('balanced accuracy', 'predicted prevalence', 'sensitivity', 'macro auc', 'P(best)', 'TSTR')
 PERCENT += ('copy ratio', 'blend ratio', 'authenticity', 'coverage', 'diversity')
@@ -107,7 +108,7 @@ def claims_table(s: Sources) -> pd.DataFrame:
                 [NOT_TESTABLE if generators else NOT_MEASURED],
             )
         rows += [about | part | {'verdict': word} for part, word in zip(parts, words)]
-    return pd.DataFrame(rows, columns=COLUMNS).fillna({'expected': ''})
+    return pd.DataFrame(rows, columns=COLUMNS).fillna(EMPTY)
 
 
 def part_verdicts(parts: list[dict]) -> list[str]:
@@ -143,6 +144,7 @@ def verdicts(parts: pd.DataFrame) -> dict[str, str]:
             return 'contradicted'
         return '' if found == {''} else 'supported' if found == {'supported'} else 'undecided'
 
+    parts = parts.fillna(EMPTY)
     return {str(claim): of_claim(set(own.verdict)) for claim, own in parts.groupby('claim', sort=False)}
 
 
@@ -155,6 +157,7 @@ def format_part(r) -> str:
 
 def overview(parts: pd.DataFrame) -> pd.DataFrame:
     """One row per claim, to be read: concerns, claim, measured by, found, verdict."""
+    parts = parts.fillna(EMPTY)
     rows, verdict = [], verdicts(parts)
     for claim, own in parts.groupby('claim', sort=False):
         metrics = list(dict.fromkeys(own.metric))
