@@ -105,7 +105,7 @@ def clone(tmp_path_factory):
     left_out = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
     for name in ('genmix', 'tools', 'notebooks', 'params', 'measured', 'docs', 'examples'):
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
-    for name in ('Makefile', 'requirements.lock', 'pyproject.toml'):
+    for name in ('Makefile', 'requirements.lock', 'pyproject.toml', 'README.md', 'PROTOCOL.md'):
         shutil.copy(ROOT / name, folder / name)
     return folder
 

@@ -3,16 +3,21 @@
 import hashlib
 import re
 
+import pytest
 from conftest import ROOT
+from test_contrasts import TUNING
 
+from genmix import StudyError
+from genmix.audit.findings import GATE
 from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, arms_for
+from genmix.results import protocol
 from genmix.results.contrasts import declared
 from genmix.results.intervals import SMALLEST, WORDS
 from genmix.results.power import power, power_of_equivalence
 from genmix.results.verdicts import ALPHA
 
-SHA256 = 'f9ef6cdb40103fedf3bfacbc4c687384a83b0010b5b77a247b06cf69a5fc65b5'
+SHA256 = '7cce291fbe600780eb3927adec1af36ef934fcbbac85ecf69232513e864fc70e'
 TEXT = (ROOT / 'PROTOCOL.md').read_text(encoding='utf-8')
 
 
@@ -41,3 +46,44 @@ def test_numbers_are_those_of_the_code():
     said = re.findall(r'power of (\d+) %', re.sub(r'\s+', ' ', TEXT))
     assert [round(100 * value) for value in found] == [int(value) for value in said]
     assert all(re.search(rf'\*\*{word}\*\*', TEXT, re.I) for word in WORDS)
+
+
+def test_the_gate_of_the_cards_is_that_of_the_code():
+    assert GATE == {'tstr': 0.8, 'coverage': 0.05}
+    assert 'TSTR below .8, or coverage below .05' in re.sub(r'\s+', ' ', TEXT)
+
+
+def filled(text, tuning, steps=350):
+    """The protocol with its tuned settings written in."""
+    lines = protocol.settings_lines(tuning)
+    lines |= {protocol.COMMIT: '0123456789ab', protocol.STEPS: str(steps)}
+    for what, value in lines.items():
+        assert f'- {what}: {protocol.OPEN}' in text, what
+        text = text.replace(f'- {what}: {protocol.OPEN}', f'- {what}: {value}')
+    return text
+
+
+def test_settings_are_read_as_they_are_printed():
+    text = filled(TEXT, TUNING)
+    said = protocol.declared_settings(text)
+    assert said[protocol.METHODS['genmix']] == '1/2, natural, 1000'
+    assert (
+        said[protocol.METHODS['none']] == 'real, natural, 350' and said[protocol.BEST] == '1/8, natural, 350'
+    )
+    assert protocol.steps_of_contrasts(text, TUNING) == 350
+    assert set(said) == {protocol.COMMIT, protocol.STEPS, *protocol.settings_lines(TUNING)}
+
+
+def test_an_open_or_wrong_setting_is_named():
+    with pytest.raises(StudyError, match='is not filled in .commit of'):
+        protocol.steps_of_contrasts(TEXT, TUNING)
+    text = filled(TEXT, TUNING)
+    with pytest.raises(StudyError, match='measured/tuning.csv is missing'):
+        protocol.steps_of_contrasts(text, None)
+    other = TUNING.assign(balanced_accuracy=TUNING.balanced_accuracy + 0.1 * (TUNING.dose == 0.125))
+    with pytest.raises(
+        StudyError, match='PROTOCOL.md says "tuned GenMix .* but measured/tuning.csv says 1/8'
+    ):
+        protocol.steps_of_contrasts(text, other)
+    with pytest.raises(StudyError, match='give one number'):
+        protocol.steps_of_contrasts(filled(TEXT, TUNING, '350 or 1000'), TUNING)

@@ -8,14 +8,14 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from genmix import StudyError
 from genmix.generators import PAPER
-from genmix.mixing.arms import settings
+from genmix.mixing.arms import arms_for, settings
 from genmix.results.cohorts import pack_run
 from genmix.results.contrasts import METHODS, tuned
 from genmix.results.protocol import steps_of_contrasts
@@ -65,7 +65,7 @@ class Plan:
 
     profile   of params/         extra   SET beside that of the plan
     steps     optimiser steps of all arms but the tuned ones; 0: those of the profile
-    tuned     arms that were tuned to another length or balance, by name
+    tuned     arms that the factorial lacks, of another length or balance, by name
     lengths   their steps
     """
 
@@ -89,10 +89,11 @@ def confirmatory_plan(text: str, tuning: pd.DataFrame | None) -> Plan:
     """The plan of PROTOCOL.md, whose text is given; StudyError while its tuned settings are not filled in."""
     steps = steps_of_contrasts(text, tuning)
     assert tuning is not None
+    usual = {replace(arm, name='', steps=steps) for arm in arms_for(PAPER).values()}
     arms = [arm for method in METHODS for arm in arms_of(tuned(tuning, method))]
-    return Plan(
-        steps=steps, tuned=tuple(arm.name for arm in arms), lengths=tuple({arm.steps: 0 for arm in arms})
-    )
+    arms = [arm for arm in arms if replace(arm, name='', tuned=False) not in usual]  # trained anyway
+    lengths = tuple(dict.fromkeys(arm.steps for arm in arms))
+    return Plan(steps=steps, tuned=tuple(arm.name for arm in arms), lengths=lengths)
 
 
 def arms_of(setting: pd.Series) -> list:

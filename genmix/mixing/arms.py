@@ -6,7 +6,6 @@ images is never mistaken for the effect of mixing.  Kind, generator, dose and ba
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
 
 from genmix import StudyError
 from genmix.run.log import log
@@ -36,6 +35,7 @@ class Arm:
     classical  flips, rotation, zoom and shift of every image, before mixing
     stored     mixtures are drawn from the stored GenMix set of 07 (offline), not made for each batch
     steps      optimiser steps of its training; 0: those of the run
+    tuned      one of the `settings` of a method, which stands for no arm of the factorial
     """
 
     name: str
@@ -47,6 +47,7 @@ class Arm:
     classical: bool = True
     stored: bool = False
     steps: int = 0
+    tuned: bool = False
 
     def __post_init__(self):
         largest = 1 / 2 if self.has_partners else 1
@@ -72,14 +73,15 @@ def with_generator(
     last += '-balanced' if balance == 'balanced' else ''
     last += f'-{steps}' if steps else ''
     about = {'generator': generator, 'dose': dose, 'balance': balance, 'rule': rule, 'stored': stored}
-    return Arm(name=f'{first}{generator}{last}', kind=kind, steps=steps, **about)
+    return Arm(name=f'{first}{generator}{last}', kind=kind, steps=steps, tuned=steps > 0, **about)
 
 
 def without_generator(kind: str, balance='natural', steps=0) -> Arm:
     """The arm `classical`, `oversample`, `mixup` or `oversample-mixup`."""
     names = {'real': ('classical', 'oversample'), 'mixup': ('mixup', 'oversample-mixup')}
-    name = names[kind][balance == 'balanced'] + (f'-{steps}' if steps else '')
-    return Arm(name=name, kind=kind, balance=balance, rule='mixup' if kind == 'mixup' else '', steps=steps)
+    name, rule = names[kind][balance == 'balanced'], 'mixup' if kind == 'mixup' else ''
+    name += f'-{steps}' if steps else ''
+    return Arm(name=name, kind=kind, balance=balance, rule=rule, steps=steps, tuned=steps > 0)
 
 
 def settings(generators=(), lengths=()) -> list[Arm]:
@@ -89,11 +91,13 @@ def settings(generators=(), lengths=()) -> list[Arm]:
     x balance x length.
     """
     found = []
-    for steps, balance in product(lengths, BALANCES):
-        found += [without_generator(kind, balance, steps) for kind in ('real', 'mixup')]
-        for g, dose in product(generators, DOSES):
-            found.append(with_generator('synthetic', g, dose, balance, steps=steps))
-            found.append(with_generator('genmix', g, dose, balance, 'genmix', steps=steps))
+    for steps in lengths:
+        for balance in BALANCES:
+            found += [without_generator(kind, balance, steps) for kind in ('real', 'mixup')]
+            for g in generators:
+                for dose in DOSES:
+                    found.append(with_generator('synthetic', g, dose, balance, steps=steps))
+                    found.append(with_generator('genmix', g, dose, balance, 'genmix', steps=steps))
     return found
 
 
@@ -128,7 +132,7 @@ def in_quick_run(arm: Arm) -> bool:
 
 
 def choose(names, known: dict[str, Arm], other_generators=()) -> list[Arm]:
-    """The arms of `known` that `names` asks for; `all` stands for every one without steps of its own, `quick`
+    """The arms of `known` that `names` asks for; `all` stands for every one of the factorial, `quick`
     for those of them that are `in_quick_run`.
 
     Those of `other_generators`, which do not take part here, are left out with a line.  Raises StudyError
@@ -136,7 +140,7 @@ def choose(names, known: dict[str, Arm], other_generators=()) -> list[Arm]:
     """
     rules = {arm.rule for arm in known.values()} - {'', 'mixup', 'genmix'}
     elsewhere, chosen = arms_for(other_generators, sorted(rules)), []
-    usual = [arm for arm in known.values() if not arm.steps]
+    usual = [arm for arm in known.values() if not arm.tuned]
     groups = {'all': usual, 'quick': [arm for arm in usual if in_quick_run(arm)]}
     for name in names:
         if name in groups:

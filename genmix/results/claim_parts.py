@@ -224,16 +224,18 @@ class Sources:
 def shared(arms: list[Arm]) -> str:
     """'genmix-<g>' for arms that differ in the generator only, else their names."""
     patterns = {replace(arm, name=''): arm.name for arm in arms_for(['<g>']).values()}
-    alike = {replace(arm, name='', generator='<g>', steps=0) for arm in arms}
+    alike = {replace(arm, name='', generator='<g>', steps=0, tuned=False) for arm in arms}
     names = [name for about, name in patterns.items() if about in alike]
     return names[0] if len(alike) == len(names) == 1 else ' '.join(arm.name for arm in arms)
 
 
 def _part(part, metric, expected, found, n):
-    """A part; p from its interval, taken as normal, where there is no p."""
+    """A part; p from its interval, taken as normal, where there is no p; without any spread it is sure."""
     numbers = {name: found.get(name, np.nan) for name in NUMBERS}
     half = (numbers['high'] - numbers['low']) / 2
-    if not np.isfinite(numbers['p']) and half > 0:
+    if half < 1e-12:
+        numbers['p'] = float(abs(numbers['mean']) < 1e-12)
+    elif not np.isfinite(numbers['p']):
         numbers['p'] = float(2 * ndtr(-1.96 * abs(numbers['mean']) / half))
     if metric != PRIMARY.replace('_', ' '):
         numbers['p_equivalent'] = np.nan  # its margin is in points of balanced accuracy

@@ -127,7 +127,7 @@ def _word(part, p_against, p_small):
     sign = 1 if part['expected'] == 'higher' else -1
     ends = sorted((sign * part['low'], sign * part['high']))
     if part.get('absent'):  # a warning that should not be there: its absence supports, its presence does not
-        return 'supported' if ends[1] > 0 else 'undecided'
+        return 'supported' if ends[1] >= 0 else 'undecided'
     if (p_against < ALPHA and ends[1] < 0) or p_small < ALPHA:
         return 'contradicted'
     return 'supported' if ends[0] > 0 and part['p'] < ALPHA else 'undecided'

@@ -5,7 +5,6 @@ one run (crossed interval) and many cohorts (Student's t, `results.cohorts`).
 """
 
 from dataclasses import dataclass
-from statistics import mode
 
 import pandas as pd
 
@@ -54,19 +53,19 @@ def _side(arms):
 class Finder:
     """Names of arms by their fields, '' where there is no such arm.
 
-    Where nothing else is asked, arms have the steps of the run, which are those that most of them have: one
-    that was tuned to another length never stands for them.
+    Where no steps are asked, it is an arm of the factorial, which has those of the run: one that was tuned
+    never stands for it.
     """
 
     def __init__(self, arms: dict[str, Arm]):
         self.arms = [arm for arm in arms.values() if arm.classical]
-        self.steps = mode(arm.steps for arm in self.arms) if self.arms else 0
         self.generators = list(dict.fromkeys(arm.generator for arm in self.arms if arm.generator))
 
     def __call__(self, kind, generator='', dose=0.0, balance='natural', stored=False, steps=0) -> str:
-        wanted = kind, generator, dose, balance, stored, steps or self.steps
+        wanted = kind, generator, dose, balance, stored
         for arm in self.arms:
-            if (arm.kind, arm.generator, arm.dose, arm.balance, arm.stored, arm.steps) == wanted:
+            same = (arm.kind, arm.generator, arm.dose, arm.balance, arm.stored) == wanted
+            if same and (arm.steps == steps if steps else not arm.tuned):
                 return arm.name
         return ''
 

@@ -84,17 +84,44 @@ GAINS = pd.DataFrame(
         (g, 'all', m, step, 0.5, 0.4, 0.6, 30)
         for g in 'ab'
         for m in ('kid', 'diversity', 'coverage')
-        for step in ('synthetic', 'unmixed', 'mixed', 'mixing', 'blending')
+        for step in ('synthetic', 'unmixed', 'mixed', 'mixing', 'blending', 'blending_same')
     ],
     columns=['generator', 'label', 'metric', 'step', 'value', 'low', 'high', 'n'],
 )
 PARTS = pd.DataFrame(
     [
-        ('it helps', 'paper', 'a − b', 'coverage', 'higher', m, m - 0.1, m + 0.1, 0.01, 5, v)
-        for m, v in ((0.2, 'supported'), (-0.3, 'contradicted'), (0.05, 'undecided'))
+        ('it helps', 'classification', 'a − b', 'coverage', 'higher', m, m - 0.1, m + 0.1, 0.01, 5, v)
+        for m, v in ((0.2, 'supported'), (-0.3, 'contradicted'), (0.05, 'undecided'), (0.1, ''))
     ]
-    + [('it is new', 'control', 'c', 'kid', 'lower', -0.5, -0.6, -0.4, 0.01, 5, 'supported')],
-    columns=['claim', 'of', 'part', 'metric', 'expected', 'mean', 'low', 'high', 'p', 'n', 'verdict'],
+    + [
+        ('it is new', 'controls', 'c', 'kid', 'lower', -0.5, -0.6, -0.4, 0.01, 5, 'not testable here'),
+        ('it is unknown', 'controls', '', '', '', np.nan, np.nan, np.nan, np.nan, 0, 'not measured'),
+    ],
+    columns=['claim', 'concerns', 'part', 'metric', 'expected', 'mean', 'low', 'high', 'p', 'n', 'verdict'],
+)
+TUNING = pd.DataFrame(
+    [
+        (m, g, dose, balance, steps, cohort, 0.7 + steps / 1e5 + dose / 10)
+        for m, g, dose in (
+            ('genmix', 'g', 0.125),
+            ('genmix', 'g', 0.5),
+            ('real', '', 0.0),
+            ('mixup', '', 0.0),
+        )
+        for balance in ('natural', 'balanced')
+        for steps in (350, 1000)
+        for cohort in (9000, 9001)
+    ],
+    columns=['method', 'generator', 'dose', 'balance', 'steps', 'cohort', 'balanced_accuracy'],
+)
+SIZES = pd.DataFrame(
+    [
+        (g, f, 100 * f, cohort, 0.5 + f / 3, 0.4 + f / 4, 2 - f)
+        for g in 'ab'
+        for f in (0.1, 1.0)
+        for cohort in (0, 1)
+    ],
+    columns=['generator', 'train_fraction', 'lesions', 'cohort', 'tstr', 'coverage', 'kid'],
 )
 ERRORS = pd.DataFrame(
     {
@@ -216,6 +243,8 @@ def examples_with_lambda():
 # One line per figure function: its name, then what is special about the line if it has several.
 DRAW = {
     'claim_strip': lambda: plots.claim_strip(PARTS),
+    'tuning_curves': lambda: plots.tuning_curves(TUNING),
+    'data_size_curves': lambda: plots.data_size_curves(SIZES),
     'mixing_effects': lambda: plots.mixing_effects(GAINS),
     'selection_error': lambda: plots.selection_error(ERRORS, 98),
     'selection_error of an unknown size': lambda: plots.selection_error(ERRORS),

@@ -66,16 +66,47 @@ def test_arms_are_found_by_fields_not_by_names():
         assert one.weights == {back[name]: w for name, w in other.weights.items()}
 
 
+def as_trained(steps=350, lengths=(1000,)):
+    """Arms as a run holds them: all with their steps."""
+    arms = arms_for(PAPER, lengths=lengths)  # more of them tuned than not
+    return {name: replace(arm, steps=arm.steps or steps) for name, arm in arms.items()}
+
+
 def test_the_practical_contrast_is_of_the_tuned_arms():
-    arms = arms_for(PAPER)
+    arms = as_trained()
     assert tuned(TUNING, 'genmix')[['dose', 'steps']].tolist() == [0.5, 1000]
     (practical,) = by_gate(declared(arms, TUNING))[PRACTICAL]
     assert practical.weights == (
-        {f'genmix-{g}@1/2': 1 / 4 for g in PAPER} | {f'{g}@1/8': -1 / 4 for g in PAPER}
+        {f'genmix-{g}@1/2-1000': 1 / 4 for g in PAPER} | {f'{g}@1/8': -1 / 4 for g in PAPER}
     )
+    untuned = {name: arm for name, arm in arms.items() if arm.steps == 350}
+    assert not by_gate(declared(untuned, TUNING))[PRACTICAL]
     other = TUNING.assign(balanced_accuracy=TUNING.balanced_accuracy + 0.1 * (TUNING.method == 'real'))
     (practical,) = by_gate(declared(arms, other))[PRACTICAL]
     assert practical.b == 'classical' and practical.weights['classical'] == -1
+
+
+def test_a_setting_is_judged_by_its_mean_over_cohorts_and_generators():
+    rows = [
+        ('genmix', g, dose, 'natural', 350, cohort, score)
+        for dose, scores in ((0.125, (0.7, 0.7, 0.7, 0.7)), (0.5, (0.9, 0.6, 0.6, 0.6)))
+        for (g, cohort), score in zip([(g, c) for g in 'ab' for c in (9000, 9001)], scores)
+    ]
+    columns = ['method', 'generator', 'dose', 'balance', 'steps', 'cohort', 'balanced_accuracy']
+    table = pd.DataFrame(rows, columns=columns)
+    best = tuned(table, 'genmix')  # not the one with the single highest score
+    assert best.dose == 0.125 and best.balanced_accuracy == pytest.approx(0.7)
+    equal = table.assign(balanced_accuracy=0.7)
+    assert tuned(equal[::-1], 'genmix').dose == 0.5 and tuned(equal, 'genmix').dose == 0.125
+
+
+def test_a_tuned_arm_stands_for_none_of_the_factorial():
+    arms = as_trained()
+    longer_first = dict(sorted(arms.items(), key=lambda item: -item[1].steps))
+    for c in declared(longer_first):
+        assert {arms[name].steps for name in c.weights} == {350}
+    every = [name for c in exploratory(longer_first) for name in c.weights]
+    assert {arms[name].steps for name in every} == {350}
 
 
 def test_without_tuning_the_practical_contrast_is_left_out_with_a_line(caplog):

@@ -169,7 +169,7 @@ def test_files_round_trip_and_bad_ones_are_named(tmp_path):
     with pytest.raises(StudyError, match='no predictions'):
         read_predictions(tmp_path, ['genmix-g@1/8'])
     long = metrics_table(again, arms_for(['g']))
-    about = ['arm', 'kind', 'generator', 'dose', 'balance']
+    about = ['arm', 'kind', 'generator', 'dose', 'balance', 'classical', 'stored', 'steps']
     assert list(long.columns) == [
         *about,
         'cohort',
@@ -183,7 +183,7 @@ def test_files_round_trip_and_bad_ones_are_named(tmp_path):
     ]
     assert set(long.label) == {'all', 'a', 'b', 'c'}
     assert long[about].drop_duplicates().values.tolist() == [
-        ['mixup-g@1/8', 'mixup-union', 'g', 0.125, 'natural']
+        ['mixup-g@1/8', 'mixup-union', 'g', 0.125, 'natural', True, False, 0]
     ]
     table.assign(p_a=np.nan)[columns].to_csv(tmp_path / 'any-name.csv.gz', index=False)
     with pytest.raises(StudyError, match='any-name.csv.gz'):

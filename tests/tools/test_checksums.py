@@ -29,18 +29,28 @@ def test_what_is_committed_is_as_it_was_measured():
 
 @pytest.mark.parametrize('damage', ['a digit', 'a row', 'two columns'])
 def test_an_edited_number_is_named(here, damage):
-    path = here / 'study' / 'arms.csv'
+    path = here / 'sweep.csv'
     lines = path.read_text().splitlines()
     if damage == 'a digit':
         lines[5] = lines[5][:-1] + ('1' if lines[5][-1] != '1' else '2')
     elif damage == 'a row':
         del lines[7]
     else:
-        lines[0] = lines[0].replace('mean', 'x').replace('low', 'mean').replace('x', 'low')
+        lines[0] = lines[0].replace('alpha', 'x').replace('steps', 'alpha').replace('x', 'steps')
     path.write_text('\n'.join(lines) + '\n')
-    with pytest.raises(StudyError, match=r'^measured/study/arms.csv is not as it was measured: restore it'):
-        measured.long_run()
-    assert checksums.main(['study/arms.csv']) == 0 and measured.long_run()['arms'].shape[1] == 11
+    with pytest.raises(StudyError, match=r'^measured/sweep.csv is not as it was measured: restore it'):
+        measured.sweep_results()
+    assert checksums.main(['sweep.csv']) == 0 and len(measured.sweep_results()) == 2
+
+
+def test_every_table_that_is_read_is_compared(here):
+    for name, read in (('tuning.csv', measured.tuning), ('data_size.csv', measured.data_size)):
+        (here / name).write_text('method,steps\ngenmix,350\n')
+        checksums.note(here, name)
+        assert len(read()) == 1
+        (here / name).write_text('method,steps\ngenmix,351\n')
+        with pytest.raises(StudyError, match=f'^measured/{name} is not as it was measured'):
+            read()
 
 
 def test_only_what_is_named_is_noted_anew(here):
@@ -55,4 +65,4 @@ def test_only_what_is_named_is_noted_anew(here):
 
 def test_a_folder_without_checksums_is_read(here):
     (here / measured.SUMS).unlink()
-    assert measured.long_run() and measured.checksums(here) == {}
+    assert measured.sweep_results() and measured.checksums(here) == {}

@@ -6,9 +6,12 @@ import sys
 import pandas as pd
 import pytest
 from conftest import ROOT
+from test_cohorts import made_up
 
 from genmix import StudyError
-from genmix.results import claims, measured
+from genmix.generators import PAPER
+from genmix.mixing.arms import arms_for
+from genmix.results import measured
 from tools import checksums, readme
 
 PAGES = {page: (ROOT / page).read_text(encoding='utf-8') for page in readme.PAGES}
@@ -39,23 +42,35 @@ def test_numbers_are_written_without_a_framework_for_networks():
     assert done.returncode == 0, f'loaded: {done.stderr}'
 
 
-def test_another_number_is_another_page(here, capsys):
-    path = here / 'measured' / 'study' / 'claims.csv'
-    parts = pd.read_csv(path)
-    parts.loc[parts.claim == 'GenMix improves every generator', ['mean', 'low', 'high']] = [
-        0.0871,
-        0.0671,
-        0.1071,
-    ]
-    parts.loc[parts.claim == 'GenMix improves every generator', 'verdict'] = 'supported'
-    parts.to_csv(path, index=False)
-    assert readme.main([]) == 1 and 'study/claims.csv is not as it was measured' in capsys.readouterr().err
-    assert checksums.main(['study/claims.csv']) == 0 == readme.main([])
-    text = (here / 'docs' / 'results.md').read_text()
-    assert text != PAGES['docs/results.md'] and '+8.7 [+6.7, +10.7] points' in text
-    assert re.search(r'\| GenMix improves every generator .*\| supported', text)
-    assert (here / 'README.md').read_text() != PAGES['README.md']
-    assert (here / 'docs' / 'real-images.md').read_text() == PAGES['docs/real-images.md']
+def keep_cohorts(here, rates, seeds):
+    """Made-up cohorts as files of measured/study."""
+    for cohort in made_up(rates, seeds).found:
+        name = f'study/cohort-{cohort.about["cohort"]}.npz'
+        cohort.save(here / 'measured' / name)
+        checksums.note(here / 'measured', name)
+
+
+def rates(arm):
+    return 0.6 + 0.1 * (arm.kind == 'genmix')
+
+
+def test_pages_follow_the_cohorts(here, capsys):
+    """One cohort more, or another one, is another page; a file that was edited is named."""
+    keep_cohorts(here, rates, [100])
+    assert readme.main([]) == 0 and 'has 1 of its cohorts' in (here / 'README.md').read_text()
+    keep_cohorts(here, rates, [101, 102])
+    assert readme.main([]) == 0
+    text, table = (here / 'README.md').read_text(), (here / 'docs' / 'results.md').read_text()
+    assert '**The declared contrasts**, over 3 cohorts' in text and 'Not measured yet' not in text
+    assert 'synthesis given mixing' in text and '(3 cohorts, population)' in text
+    assert re.search(r'^- classification: .*“mixup sharpens class borders”', text, re.M)
+    assert re.search(r'\| classification \| GenMix improves every generator.*\| supported', table)
+    assert re.search(r'\| `genmix-dcgan@1/8` \| \d\d\.\d \[', table) and 'mean over 3 cohorts' in table
+    keep_cohorts(here, lambda arm: 0.7, [102])
+    assert readme.main([]) == 0 and (here / 'README.md').read_text() != text
+    path = here / 'measured' / 'study' / 'cohort-101.npz'
+    path.write_bytes(path.read_bytes() + b'x')
+    assert readme.main([]) == 1 and 'cohort-101.npz is not as it was measured' in capsys.readouterr().err
 
 
 def test_a_run_of_one_cohort_is_told_without_a_verdict():
@@ -79,34 +94,14 @@ def test_lost_marks_are_named(here):
         readme.written('README.md', PAGES['README.md'].replace('<!-- results', '<!-- resluts'), {})
 
 
-def test_a_run_is_kept_whole(here, capsys):
-    results = here / 'runs' / 'mine' / 'results'
-    results.mkdir(parents=True)
-    assert readme.main(['--from', 'runs/mine']) == 1 and 'make study' in capsys.readouterr().err
-    for name in measured.KEPT:
-        shutil.copy(here / 'measured' / 'study' / f'{name}.csv', results)
-    (here / 'measured' / 'study' / 'selection_error.csv').unlink()
-    assert (
-        readme.main(['--from', 'runs/mine']) == 0
-        and (here / 'measured' / 'study' / 'selection_error.csv').exists()
-    )
-
-
-def test_the_long_run_is_what_the_design_asks_for():
-    """At least 16 classifiers of every arm, both test sets, all four learned generators."""
-    long = measured.long_run()
-    runs = long['metrics'].groupby(['arm', 'test_set']).seed.nunique()
-    assert (runs >= 16).all() and set(long['metrics'].test_set) == {'holdout', 'population'}
-    assert {f'genmix-{g}' for g in ('dcgan', 'stylegan', 'textual_inversion', 'diffusion', 'oracle')} <= set(
-        long['metrics'].arm
-    )
-    assert measured.long_run('folder') is None
-
-
-def test_other_data_stand_beside_nothing():
-    parts = pd.DataFrame({'claim': ['unheard of'], 'of': 'paper', 'verdict': 'undecided'})
-    assert measured.long_run_verdicts(parts, {'claims': parts.assign(claim='another')}) == ['-']
-    assert claims.verdicts(parts) == {'unheard of': 'undecided'}
+def test_the_long_run_is_what_the_protocol_asks_for():
+    """Cohorts that are committed have every arm, one classifier each, and a card."""
+    for cohort in measured.cohorts().found:
+        arms = [arm for arm, *_ in cohort.trials]
+        assert set(arms_for([*PAPER, 'oracle'])) <= set(arms) and len(set(arms)) == len(arms)
+        assert set(PAPER) <= set(cohort.about['card']['generator']) and cohort.about['cohort'] >= 100
+    size = sum(path.stat().st_size for path in (ROOT / 'measured' / 'study').glob('*.npz'))
+    assert size < 6e6
 
 
 def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
@@ -141,3 +136,4 @@ def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
     verdict = 'The mean of `genmix-<g>` is not distinguishable from that of the generators alone'
     assert f'{verdict}: +5.0 points [-1.0, +11.0]' in text and 'On clusters, not patients.' in text
     assert readme.main(['--from', 'runs/nothing', '--real', 'X']) == 1
+    assert readme.main(['--from', 'runs/breast']) == 1
