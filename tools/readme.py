@@ -180,7 +180,7 @@ def _score(values):
 
 def claims_block(long, judged):
     if judged is None:
-        return so_far(long).replace('(PROTOCOL.md)', '(../PROTOCOL.md)')
+        return so_far(long).replace('[PROTOCOL.md](PROTOCOL.md)', '`PROTOCOL.md`')  # it is not in the book
     return table_of(claims.overview(judged), index=False)
 
 

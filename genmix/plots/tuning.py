@@ -75,6 +75,9 @@ def data_size_curves(table):
             ax.plot(own.lesions, own[metric], marker(i), ms=3.5, color=series_colour(i), alpha=0.5)
             ax.plot(means.lesions, means[metric], ls=line_style(i), color=series_colour(i), label=name)
         ax.set(xscale='log', xlabel='training lesions', title=CURVES[metric])
+        ticks = table.groupby('train_fraction').lesions.mean().round().astype(int)
+        ax.set_xticks(ticks, ticks)
+        ax.minorticks_off()
     axes[0, -1].legend(loc='upper left', bbox_to_anchor=(1, 1))
     ends = table.groupby(['generator', 'train_fraction'], sort=False)[shown[0]].mean()
     found = (
