@@ -194,9 +194,9 @@ class Sources:
             for metric in findings.COPYING:
                 found = over_tables([t.assign(label='all') for t in tables], {g: 1.0}, metric)
                 if found:
-                    allowed = findings.EXCESS if metric in ('copy_ratio', 'blend_ratio') else 0.0
+                    allowed = findings.EXCESS if metric in findings.SINGLE else 0.0
                     moved = {k: found[k] - allowed for k in ('mean', 'low', 'high')}
-                    name = metric.replace('_', ' ')
+                    name = findings.METRICS[metric]
                     parts.append(_part(f'{g}, beyond real lesions', name, 'lower', moved, len(tables)))
                     parts[-1]['absent'] = allowed == 0.0
         return parts
@@ -218,7 +218,7 @@ class Sources:
         wanted = (data_size_parts.DIFFUSION, f'{data_size_parts.DIFFUSION} - GANs')
         rows = [r for r in data_size_parts.changes(self.data_size) if r['metric'] == metric]
         found = [r for r in rows if r['generator'] in wanted]
-        return [_part(r['part'], metric.upper(), 'higher', r, r['n']) for r in found]
+        return [_part(r['part'], findings.METRICS[metric], 'higher', r, r['n']) for r in found]
 
 
 def shared(arms: list[Arm]) -> str:
