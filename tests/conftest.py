@@ -133,6 +133,8 @@ def prompt_base(tmp_path_factory):
     size = networks.Size(image=16, text=8, text_layers=1, groups=4, **channels)
     tokenizer = captions.make_tokenizer()
     nets = networks.make_autoencoder(size), networks.make_denoiser(size)
+    with torch.no_grad():
+        nets[0].decoder.layers[-1].weight *= 30  # as initialised, all its pictures are one gray
     pipeline = networks.make_pipeline(*nets, networks.make_text_encoder(size, tokenizer), tokenizer)
     folder = tmp_path_factory.mktemp('hub') / 'prompt_base'
     pipeline.save_pretrained(folder)

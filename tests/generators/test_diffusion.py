@@ -134,7 +134,7 @@ def test_the_fast_loss_is_the_plain_one(prompt_base, cohort, monkeypatch):
         rows = [of_class[k][int(u * len(of_class[k]))] for k, u in zip(labels, places)]
         torch.rand(12, generator=generator)  # the symmetry and the condition dropout
         x = networks.to_rgb_input(resize_uint8(cohort.images[rows], 16))
-        latents = plain.vae.encode(x).latent_dist.mean
+        latents = plain.vae.encode(x).latents * plain.vae.config.scaling_factor
         prompts = [backbones.PROMPT.format(cohort.class_names[k]) for k in labels]
         ids = plain.tokenizer(prompts, padding='max_length', return_tensors='pt').input_ids
         noise = torch.randn(latents.shape, generator=generator)
