@@ -43,7 +43,7 @@ comma := ,
 .SUFFIXES:
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "RUN=name         another run folder (default: name of the profile)"
 	@echo 'PROFILE=paper    another profile of params/'
 	@echo 'SET="key=value"  parameters that differ, e.g.  make all RUN=mine SET="dataset=folder data_dir=/path/to/images"'
@@ -120,6 +120,13 @@ base: $(ENV) ## make the small base model again, from photographs (hours on one 
 lab: $(ENV) ## open copies of the notebooks in JupyterLab, on this machine only (DIR=student, DIR=runs/cpu/notebooks: those)
 	@$(PY) -m tools.lab '$(subst ','\'',$(if $(filter command,$(origin DIR)),$(value DIR)))'
 
+# LAB=yes opens it; otherwise it is executed, which takes no finished run: its data are committed.
+lesson: $(ENV) ## the lesson for a class, 80 minutes: executed into runs/cpu in 2 minutes; LAB=yes opens it in JupyterLab
+	@$(if $(LAB),$(PY) -m tools.lab --first L_lesson,$(RUNNER) L_lesson)
+
+lesson-pack: $(ENV) ## write the data of the lesson, measured/lesson/, from a finished run
+	@$(PY) -m tools.lesson_pack --run $(RUN)
+
 student: $(ENV) ## write the notebooks without solutions into student/ (those that were written into stay)
 	@$(PY) -m tools.student
 
@@ -173,7 +180,7 @@ endif
 # The study: one rule per notebook, written by genmix/run/notebooks.py from what the notebooks declare.  It is written anew
 # when a file that it comes from has another content: dates may lie in the future.
 RULES := .rules.mk
-ifneq ($(filter-out help env lab student lock lint clean,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help env lab lesson lesson-pack student lock lint clean,$(or $(MAKECMDGOALS),help)),)
 ifndef RUN_IS_CHECKED
 STAMP := \# $(shell find notebooks genmix measured \( -name '*.ipynb' -o -name '*.py' -o -name '*.csv' -o -name '*.npz' \) -exec cksum {} + | sort | cksum)
 ifneq ($(STAMP),$(shell head -n 1 $(RULES) 2>/dev/null))
@@ -185,7 +192,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study tuning curves sweep publish verify nbdiff book test lint bench regime controls base lab student lock clean FORCE
+.PHONY: help env all chain study tuning curves sweep publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

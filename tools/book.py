@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from genmix import StudyError
 from genmix.run.files import file_lock, replace_folder
 from genmix.run.log import log
-from genmix.run.notebooks import question
+from genmix.run.notebooks import LESSON, NAMES, question
 from genmix.run.study import Study, home
 from tools import cli
 from tools.outputs import alt_of, joined, read_executed, tags
@@ -47,13 +47,16 @@ def equation_of(cell):
 
 def read_pages(folder):
     """{name: notebook as JSON}, as they are shown, in running order.  StudyError when the run has none."""
-    found = sorted((folder / 'notebooks').glob('[0-9A-Z][0-9]_*.ipynb'))
+    found = sorted((folder / 'notebooks').glob(NAMES))
     found = [path for path in found if not path.name.endswith('.failed.ipynb')]
     if not found:
         raise StudyError(
             f'runs/{folder.name} has no executed notebooks: run `make all RUN={folder.name}` first.'
         )
     pages = {path.stem: read_executed(path) for path in found}
+    committed = home() / 'notebooks' / f'{LESSON}.ipynb'
+    if LESSON not in pages and committed.exists() and 'published' in committed.read_text(encoding='utf-8'):
+        pages[LESSON] = read_executed(committed)
     for cell in (cell for content in pages.values() for cell in content['cells']):
         if {'solution', 'parameters'} & {*tags(cell)}:  # folded away: the reader thinks first
             cell['metadata']['tags'] = [*tags(cell), 'hide-cell']
@@ -121,10 +124,11 @@ def project_pages():
 
 
 def contents(pages):
-    """The side bar: numbered notebooks, appendices where the run has some, pages of docs/, bibliography."""
+    """The side bar: numbered notebooks, the lesson, appendices of the run, pages of docs/, bibliography."""
     parts = {
         'The study': [name for name in pages if name[0].isdigit()],
-        'Appendices': [name for name in pages if not name[0].isdigit()],
+        'For teaching': [name for name in pages if name == LESSON],
+        'Appendices': [name for name in pages if not name[0].isdigit() and name != LESSON],
         'The project': [page.stem for page in project_pages()],
         'Sources': ['bibliography'],
     }

@@ -2,6 +2,7 @@
 
 python -m tools.lab                       00_overview first; runs/ and student/ are one click away
 python -m tools.lab runs/cpu/notebooks    the notebooks of another folder of the project
+python -m tools.lab --first L_lesson      this one first
 """
 
 import os
@@ -30,10 +31,11 @@ class OwnKernel(KernelSpecManager):
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
 
-def first_notebook(name):
+def first_notebook(name, first=''):
     """Path of the notebook to open, relative to the project; the copies in lab/ are renewed before.
 
-    StudyError when the folder `name` is outside of the project or has no notebooks.
+    first   name of the notebook; '': the first one of the folder
+    StudyError when the folder `name` is outside of the project or has no (such) notebooks.
     """
     place = home()
     folder = (place / name).resolve()
@@ -45,7 +47,10 @@ def first_notebook(name):
     if not found:
         how = 'make student writes it' if folder.name == 'student' else 'make all writes runs/cpu/notebooks'
         raise StudyError(f'DIR={name} has no notebooks: {how}.')
-    return found[0].relative_to(place.resolve()).as_posix()
+    chosen = [p for p in found if p.stem == first] if first else found
+    if not chosen:
+        raise StudyError(f'DIR={name} has no {first}: it has {", ".join(p.stem for p in found)}.')
+    return chosen[0].relative_to(place.resolve()).as_posix()
 
 
 def options(notebook):
@@ -71,8 +76,9 @@ def surroundings():
 def main(argv):
     parser = cli.parser('tools.lab', __doc__)
     parser.add_argument('folder', nargs='?', default=FOLDER, help='of the project (default %(default)s)')
+    parser.add_argument('--first', default='', help='the notebook to open')
     args, others = parser.parse_known_args(argv)
-    found = options(first_notebook(args.folder or FOLDER))
+    found = options(first_notebook(args.folder or FOLDER, args.first))
     os.environ |= surroundings()
     from jupyterlab.labapp import LabApp
 

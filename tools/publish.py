@@ -100,7 +100,10 @@ def publish(study, strict=True):
     """
     if strict:
         verify.need_default(study)
-    pages = {nb.path: page(nb, study) for nb in notebooks.notebooks(study.home / 'notebooks')}
+    every = notebooks.notebooks(study.home / 'notebooks', appendices=True)
+    lesson = (study.folder / 'notebooks' / f'{notebooks.LESSON}.ipynb').exists()  # make lesson
+    wanted = [nb for nb in every if not nb.optional or (lesson and nb.name == notebooks.LESSON)]
+    pages = {nb.path: page(nb, study) for nb in wanted}
     pages[study.home / verify.COMMITTED] = verify.as_text(verify.numbers(study)).encode()
     for path, text in pages.items():
         if path.exists() and path.read_bytes() == text:

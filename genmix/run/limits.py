@@ -80,6 +80,7 @@ SHARED = {
             'textbook_steps',
             'bootstrap_draws',
             'dev_lesions',
+            'classifier_steps',
         ),
         POSITIVE,
     ),

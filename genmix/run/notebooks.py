@@ -15,6 +15,7 @@ from pathlib import Path
 
 from genmix.run.imports import ROOT, closure, imported, module_file
 
+NAMES, LESSON = '[0-9A-Z][0-9_]*.ipynb', 'L_lesson'  # as 07_genmix and A1_base_model
 # Modules that read committed tables, and the folder of these.
 READERS = {'results/measured.py': 'measured', 'appendix/controls_summary.py': 'measured/controls'}
 
@@ -135,8 +136,8 @@ def question(content):
 
 
 def notebooks(folder=ROOT / 'notebooks', appendices=False):
-    """The study's notebooks in running order; appendices, which are marked optional, only when asked for."""
-    found = [Notebook(path) for path in sorted(Path(folder).glob('[0-9A-Z][0-9]_*.ipynb'))]
+    """The study's notebooks in running order; the lesson and appendices, marked optional, when asked for."""
+    found = [Notebook(path) for path in sorted(Path(folder).glob(NAMES))]
     return in_order([nb for nb in found if appendices or not nb.optional])
 
 

@@ -14,6 +14,7 @@ from genmix import StudyError
 from genmix.run.files import PROVENANCE, atomic_write, file_lock, remembered_checksums, to_disk
 from genmix.run.kernels import kernel_manager, sweep
 from genmix.run.log import MARK, log
+from genmix.run.notebooks import NAMES
 
 
 class NotebookLog:
@@ -150,7 +151,7 @@ def forget_damaged(study):
 
 
 def _forget_damaged(study):
-    for page in (study.folder / 'notebooks').glob('[0-9A-Z][0-9]_*.ipynb'):
+    for page in (study.folder / 'notebooks').glob(NAMES):
         if not page.name.endswith('.failed.ipynb') and not is_json(page):
             log.info(f'runs/{study.run}/notebooks/{page.name} is damaged: it is executed again')
             page.unlink()

@@ -193,7 +193,8 @@ def test_rules_name_real_files():
 
 # The rules of a notebook that a reader meets first. Those named here are rewritten one by one.
 LATER = {'04_textual_inversion', '05_diffusion', '09_results'}
-RULED = [nb for nb in notebooks.notebooks(ROOT / 'notebooks') if nb.name not in LATER]
+EVERY = notebooks.notebooks(ROOT / 'notebooks', appendices=True)
+RULED = [nb for nb in EVERY if nb.name not in LATER and (not nb.optional or nb.name == notebooks.LESSON)]
 FIRST_CELL = ('Before, next:', 'Goals:', 'Prerequisites:', 'Time:', 'Skip if')
 
 

@@ -1,34 +1,74 @@
-"""Check cells and exercises: each question has an answer to fill in, a check, a solution that passes it."""
+"""Check cells and exercises: a question, an answer to fill in, a check, a solution that passes it."""
 
 import ast
-from types import SimpleNamespace
+import re
+from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pytest
-from conftest import blobs
 
-from genmix.mixing.arms import arms_for
-from genmix.results import intervals
-from genmix.results.neighbours import mixing_rate, neighbour_agreement
 from genmix.run import notebooks
+from genmix.teaching import exercises
 from genmix.teaching.exercises import check
+from genmix.teaching.tasks import TASKS
+from tools import student
 
-STUDIES = notebooks.notebooks()
+EVERY = [nb for nb in notebooks.notebooks(appendices=True) if student.solutions(nb.content)]
+WORDS = {'np': np, 'check': check}
 
 
 def test_check_answers_and_never_raises():
-    assert check(1.0005, 1, tolerance=1e-3) == 'Correct.' and 'Not yet' in check(1.1, 1)
-    assert check(' Class Agreement', 'class agreement') == 'Correct.' and 'Not yet' in check('', 'coverage')
-    assert 'is no number' in check('many', 3) and 'is no number' in check(None, 3)
+    assert check('07.2', 14.14) == check('07.2', '14.1421') == 'Correct.'
+    assert check('06.1', '  Class  agreement ') == 'Correct.' != check('06.1', 'coverage')
+    assert check('01.1', 136 / 260, 1 / 3) == check('01.1', (0.523, 0.333)) == 'Correct.'
+    assert 'not a percentage' in check('00.1', 39) and 'not a percentage' in check('01.1', 52.3, 33.3)
+    assert check('07.1', 0.7, 0.3) == 'Not yet: 3 numbers are expected, not 2.'
+    for answer in (15, 0, None, '', 'many', float('nan'), [], lambda: 1):
+        assert check('07.2', answer).startswith('Not yet'), answer
+    assert check('07.2').startswith('Hint: ') and "check('07.2')" in check('07.2', 15)
 
 
-def exercises(notebook):
+def test_a_function_is_called_and_its_errors_are_said():
+    assert check('07.4', lambda *parents: None) == 'Not yet: ValueError: the function returns nothing yet.'
+    assert check('07.4', lambda x: x).startswith('Not yet: TypeError: ')
+    assert (
+        check('07.4', lambda x, y, x_syn, y_syn, lam: 1 / 0)
+        == 'Not yet: ZeroDivisionError: division by zero.'
+    )
+
+    def wrapped(x, y, x_syn, y_syn, lam):
+        """The usual mistakes: the result in the type of the image; the label left as it is."""
+        w = lam.reshape(-1, 1, 1)
+        return (w * x + (1 - w) * x_syn).astype(np.uint8), y
+
+    assert check('07.4', wrapped).startswith('Not yet: for a hint')
+
+
+@pytest.mark.parametrize('name', ['01.3', 'L.1'])
+def test_a_split_by_lesion_or_of_another_size_is_none_by_patient(name):
+    def by_patient(patients, share, rng):
+        left = rng.permutation(np.unique(patients))[: round(share * len(set(patients)))]
+        return np.array([patient in left for patient in patients])
+
+    def by_lesion(patients, share, rng):
+        return rng.random(len(patients)) < share
+
+    def of_half(patients, share, rng):
+        return by_patient(patients, 0.5, rng)
+
+    def always_the_same(patients, share, rng):
+        return by_patient(patients, share, np.random.default_rng(0))
+
+    assert check(name, by_patient) == 'Correct.'
+    for wrong in (by_lesion, of_half, always_the_same):
+        assert check(name, wrong).startswith('Not yet'), wrong.__name__
+
+
+def parts(notebook):
     """[(answer, check, solution)] of a notebook as code: the three consecutive cells of each exercise."""
     cells = [(c['metadata'].get('tags', []), ''.join(c['source'])) for c in notebook.content['cells']]
     at = [i for i, (tags, _) in enumerate(cells) if 'exercise' in tags]
-    assert all('solution' in cells[i + 2][0] and 'check(' in cells[i + 1][1] for i in at), notebook.name
-    assert sum('solution' in tags for tags, _ in cells) == len(at)
+    assert all('solution' in cells[i + 2][0] and cells[i + 1][1].startswith('check(') for i in at)
     return [tuple(code for _, code in cells[i : i + 3]) for i in at]
 
 
@@ -39,57 +79,44 @@ def value(code, names):
     return eval(compile(ast.Expression(last.value), 'cell', 'eval'), names)
 
 
-def messages(answer):
-    return list(answer) if isinstance(answer, (list, tuple)) else [answer]
-
-
-def stand_ins():
-    """{notebook: {name: value}}: small stand-ins for what the cells before the exercises have made."""
-    rng, lesions = np.random.default_rng(0), blobs()
-    mix = SimpleNamespace(
-        lam=rng.beta(0.4, 0.4, 3000), a=rng.integers(0, 45, 3000), b=rng.integers(0, 45, 3000)
-    )
-    psis = (0, 0.35, 0.7, 1, 1.3)
-    return {
-        '00_overview': {
-            'traces': [SimpleNamespace(lam=0.61)],
-            'sets': {'dcgan': 0, 'oracle': 0},
-            'arms_for': arms_for,
-        },
-        '01_data': {'cohort': lesions, 'test': blobs((9, 2, 5))},
-        '02_dcgan': {
-            'size': 64,
-            'train': lesions,
-            'sd': pd.DataFrame({'training': [20.0, 30, 25], 'DCGAN': [10.0, 18, 20]}),
-        },
-        '03_stylegan': {'psis': psis, 'sd_by_psi': {psi: {k: 0.2 + psi for k in range(3)} for psi in psis}},
-        '06_generator_audit': {'held': {'reference': lesions}},
-        '07_genmix': {'mixtures': mix, 'train': lesions, 'partners': blobs(seed=1), 'alpha': 0.4},
-        '08_classification': {'steps': 350, 'batch_size': 64, 'train': lesions, 'mixed_share': 0.25},
-        '09_results': {'intervals': intervals},
-        '10_tsne': {'mixing_rate': mixing_rate, 'neighbour_agreement': neighbour_agreement},
-    }
-
-
-@pytest.mark.parametrize('notebook', STUDIES, ids=lambda nb: nb.name)
-def test_every_solution_passes_its_check_and_no_empty_answer_does(notebook):
-    names = {'np': np, 'pd': pd, 'check': check} | stand_ins().get(notebook.name, {})
-    found = exercises(notebook)
-    assert 3 <= len(found) <= 5
-    for answer, checked, solution in found:
-        assert answer.startswith('my_') and '  # ' in answer
+@pytest.mark.parametrize('notebook', EVERY, ids=lambda nb: nb.name)
+def test_no_empty_answer_passes_and_every_solution_does_in_its_own_cell(notebook):
+    names = student.OF_THE_NOTEBOOK | WORDS
+    found = parts(notebook)
+    assert 3 <= len(found) <= 5 and len(found) == len(student.solutions(notebook.content))
+    for place, (answer, checked, solution) in enumerate(found, 1):
+        assert answer.startswith(('my_', 'def my_')) and '  # ' in answer
+        assert checked.startswith(f"check('{notebook.name.split('_')[0]}.{place}', my_")
         exec(answer, names)
-        assert any(message.startswith('Not yet') for message in messages(value(checked, names))), checked
-        exec(solution, names)
-        assert set(messages(value(checked, names))) == {'Correct.'}, solution
-    if notebook.name == '07_genmix':  # the theory that the question states holds
-        assert check((1 + 0.4) / (1 + 0.8), names['my_power'], tolerance=0.05) == 'Correct.'
+        assert value(checked, names).startswith('Not yet'), checked
+        assert value(solution, names) == 'Correct.', solution  # so it stands in the committed outputs
+        assert value(checked, names) == 'Correct.', checked
 
 
-@pytest.mark.parametrize('notebook', STUDIES, ids=lambda nb: nb.name)
-def test_questions_are_numbered(notebook):
-    text = '\n'.join(
-        ''.join(c['source']) for c in notebook.content['cells'] if c['cell_type'] == 'markdown'
-    ).split('## Exercises')[1]
-    numbers = [int(line.split('.')[0]) for line in text.splitlines() if line.split('.')[0].isdigit()]
-    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= len(exercises(notebook))
+@pytest.mark.parametrize('notebook', EVERY, ids=lambda nb: nb.name)
+def test_questions_are_numbered_and_have_the_level_of_their_exercise(notebook):
+    prose = '\n'.join(''.join(c['source']) for c in notebook.content['cells'] if c['cell_type'] == 'markdown')
+    found = re.findall(r'^(\d+)\. (★*)', prose.rpartition('## Exercises')[2], re.MULTILINE)
+    assert [int(number) for number, _ in found] == list(range(1, len(found) + 1))
+    for name in student.solutions(notebook.content):
+        number, level = name.split('.')[1], exercises.keys()[name]['level']
+        assert dict(found)[number] == '★' * level, name
+
+
+def test_eight_exercises_ask_for_code_and_no_answer_can_be_read():
+    assert len({*TASKS} - {'L.1', 'L.2'}) == 8 and {*TASKS} <= {*exercises.keys()}
+    assert {key['level'] for key in exercises.keys().values()} == {1, 2, 3}
+    text = exercises.KEYS.read_text(encoding='utf-8')
+    every = {name: own for nb in EVERY for name, own in student.solutions(nb.content).items()}
+    assert {*every} == {*exercises.keys()}
+    for name, own in every.items():
+        key = exercises.keys()[name]
+        assert key['hint'] and {*key} == {'level', 'hint', 'width', 'slack', 'salt', 'sealed'}
+        assert exercises.sealed(name, key, student.answers(*own)) == key['sealed'], 'make it anew: --seal'
+        for number in (n for answer in student.answers(*own) for n in student.numbers_of(answer)):
+            forms = {form for form in student.written(number) if student.significant(form) > 2}
+            assert not [form for form in forms if student.stands_in(form, text)], name
+
+
+def test_salts_differ_so_that_equal_answers_look_different():
+    assert max(Counter(key['salt'] for key in exercises.keys().values()).values()) == 1

@@ -2,6 +2,7 @@ import json
 import shutil
 
 import nbformat
+import pytest
 from conftest import ROOT, make
 from test_notebook_files import notebook
 
@@ -30,6 +31,33 @@ def test_solutions_and_outputs_go_and_all_else_stays():
         }
 
 
+def test_no_edition_holds_an_answer():
+    every = notebooks.notebooks(appendices=True)
+    solved = {nb.path: student.solutions(nb.content) for nb in every}
+    assert sum(map(len, solved.values())) > 40
+    for path, found in solved.items():
+        assert student.leaks(student.edition(path), found) == [], path.name
+    whole = notebooks.Notebook(ROOT / 'notebooks' / '07_genmix.ipynb').content
+    given = {name for name, _ in student.leaks(whole, solved[ROOT / 'notebooks' / '07_genmix.ipynb'])}
+    assert given == {'07.1', '07.2', '07.3', '07.4'}, 'in the complete notebook all are seen'
+
+
+@pytest.mark.parametrize(
+    ('cell', 'what'),
+    [
+        ('check("01.1", my_x)\n(3 + 4) * 11', '(3 + 4) * 11'),
+        ("my_x = 0  # 77\ncheck('01.1', my_x)", '77'),
+        ('It is about 1,234 of them.', '1,234'),
+        ('n = sum(range(7))', 'n = sum(range(7))'),
+    ],
+)
+def test_what_gives_an_answer_away_is_found(cell, what):
+    found = {'01.1': ('n = sum(range(7))\nmy_x = (3 + 4) * 11, 1234', ['my_x'])}
+    book = {'cells': [{'source': 'my_x = 0  # your answer'}, {'source': cell}]}
+    assert what in [text for _, text in student.leaks(book, found)]
+    assert student.leaks({'cells': [{'source': 'my_x = 0'}, {'source': "check('01.1', my_x)"}]}, found) == []
+
+
 def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkeypatch, capsys):
     (project / 'notebooks').mkdir()
     notebook(
@@ -41,9 +69,9 @@ def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkey
     (project / 'notebooks' / '01_a.ipynb').write_text(json.dumps(content))
     monkeypatch.chdir(project)
     shutil.copy(project / 'notebooks' / '01_a.ipynb', project / 'notebooks' / '09_gone.ipynb')
-    student.main()
+    student.main([])
     (project / 'notebooks' / '09_gone.ipynb').unlink()
-    student.main()
+    student.main([])
     assert [p.name for p in (project / 'student').iterdir()] == [
         '01_a.ipynb'
     ] and '1 notebooks' in capsys.readouterr().out
@@ -55,7 +83,7 @@ def test_the_folder_is_written_whole_and_holds_no_other_notebook(project, monkey
     assert notebooks.Notebook(project / 'student' / '01_a.ipynb').parameters.keys() == {'run'}
     answered = json.dumps(written).replace('my_x = 0', 'my_x = 42')
     (project / 'student' / '01_a.ipynb').write_text(answered)
-    student.main()
+    student.main([])
     assert (project / 'student' / '01_a.ipynb').read_text() == answered, 'what a student wrote stays'
 
 
