@@ -37,8 +37,8 @@ FILM_TRAINING = DCGANConfig(
     steps=1000, batch_size=32, width=24, z_dim=64, lr=2e-4, r1_gamma=0, d4_augmentation=True, textbook=True,
     seed=0,
 )  # fmt: skip
-# The contrast of mixing, how the one of each generator begins, and what a forest needs of them.
-MIXING, EACH = 'mixing at matched dose and mass', 'mixing, '
+# The contrast of mixing and those of each generator, and what a forest needs of them.
+MIXING = ['mixing at matched dose and mass', *(f'mixing, {name}' for name in PAPER)]
 COLUMNS = ['contrast', 'gate', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high', 'n', 'cohorts', 'verdict']
 
 
@@ -93,12 +93,11 @@ def contrasts(study, table=None):
         rows = read_rows(path)
     else:
         raise StudyError(f'{path} is not there: run `make all RUN={study.run}`, or name one by --contrasts.')
-    asked = (rows.contrast == MIXING) | rows.contrast.str.startswith(EACH)
-    rows = rows[asked & (rows.metric == 'balanced_accuracy') & (rows.rule == 'prior')].fillna('')
+    rows = rows[rows.contrast.isin(MIXING) & (rows.metric == 'balanced_accuracy') & (rows.rule == 'prior')]
     if 'population' in set(rows.test_set):
         rows = rows[rows.test_set == 'population']
     rows = rows.assign(contrast=rows.contrast.map(displayed))
-    return rows.round({'mean': 5, 'low': 5, 'high': 5})[COLUMNS].to_dict('records')
+    return rows.fillna('').round({'mean': 5, 'low': 5, 'high': 5})[COLUMNS].to_dict('records')
 
 
 def collect(study, table=None):

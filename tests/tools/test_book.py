@@ -242,6 +242,25 @@ def test_a_build_that_fails_leaves_the_book_as_it_was(site, monkeypatch):
     ).exists()
 
 
+def test_the_lesson_and_the_appendices_have_places_of_their_own(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    parts = book.contents(dict.fromkeys(('00_a', 'A1_b', 'L_lesson'))).split('```{toctree}')
+    names = {part.split(':caption: ')[1].split('\n')[0]: part.split()[-2] for part in parts[1:]}
+    assert (names['The study'], names['For teaching'], names['Appendices']) == ('00_a', 'L_lesson', 'A1_b')
+
+
+def test_the_committed_lesson_stands_in_for_one_that_the_run_lacks(project, monkeypatch):
+    monkeypatch.chdir(project)
+    write_run(project / 'runs' / 'small', small_run())
+    folder, lesson = project / 'runs' / 'small', notebook(prose('a', '# L'), code('b', '1', shown('one', 9)))
+    (project / 'notebooks').mkdir()
+    committed = project / 'notebooks' / 'L_lesson.ipynb'
+    committed.write_text(json.dumps(lesson))
+    assert 'L_lesson' not in book.read_pages(folder), 'it has no published outputs'
+    committed.write_text(json.dumps({**lesson, 'metadata': {'genmix': {'published': 'x'}}}))
+    assert [*book.read_pages(folder)][-1] == 'L_lesson'
+
+
 def test_an_unfinished_run_is_one_sentence(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     assert book.main(['--run', 'none']) == 1

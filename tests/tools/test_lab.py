@@ -104,6 +104,9 @@ def test_the_notebook_that_is_opened(project, monkeypatch):
     for name in ('07_genmix.ipynb', '01_data.failed.ipynb', '02_dcgan.ipynb'):
         (folder / name).write_text('{}')
     assert lab.first_notebook('runs/a/notebooks/') == 'runs/a/notebooks/02_dcgan.ipynb'
+    assert lab.first_notebook('runs/a/notebooks', '07_genmix') == 'runs/a/notebooks/07_genmix.ipynb'
+    with pytest.raises(StudyError, match='has no 08_x: it has 02_dcgan, 07_genmix'):
+        lab.first_notebook('runs/a/notebooks', '08_x')
     for outside in ('..', '/tmp', 'runs/../..'):
         with pytest.raises(StudyError, match='is not in the project'):
             lab.first_notebook(outside)

@@ -45,6 +45,7 @@ def table(study, **differs):
         ('mixing, dcgan', 'balanced_accuracy', 'prior', 'holdout', 0.5),
         ('mixing, dcgan', 'balanced_accuracy', 'argmax', 'population', 0.5),
         ('synthesis given mixing', 'balanced_accuracy', 'prior', 'population', 0.5),
+        ('mixing, every generator', 'balanced_accuracy', 'prior', 'population', 0.5),
     ]
     found = pd.DataFrame(rows, columns=['contrast', 'metric', 'rule', 'test_set', 'mean'])
     found = found.assign(
