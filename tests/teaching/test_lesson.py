@@ -2,10 +2,12 @@
 
 import json
 
+import nbformat
 import pytest
 from conftest import make
 
 from genmix.run.log import MARK
+from tools import student
 
 
 @pytest.mark.smoke
@@ -29,6 +31,14 @@ def test_the_lesson_runs_from_its_pack_alone(clone):
     ]
     assert pictures == ['quiz-figure', 'film', 'lambda', 'simplex', 'scores-figure', 'forest']
     assert '95 % interval' in texts['verdict-solution']
+
+
+@pytest.mark.smoke
+def test_the_edition_for_students_runs_before_anything_is_answered(clone):
+    place = clone / 'notebooks' / 'L_lesson.ipynb'
+    nbformat.write(student.edition(place), place)
+    done = make(clone, 'lesson', 'PROFILE=smoke', 'RUN=students')
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_make_lesson_opens_it_when_asked(clone):
