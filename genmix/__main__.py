@@ -68,8 +68,9 @@ def run(args):
     params = claim(study, args.params, profile, settings, every, lambda p: check_owners(p, every, study))
     if args.check:
         return forget_damaged(study)
+    of_study = {name: own for name, own in params.items() if not names[name].optional}
     for name in args.notebooks:
-        if generator := left_out(names[name], params):
+        if generator := left_out(names[name], of_study):
             skip(names[name], generator, study)
         else:
             execute(names[name], params[name], study)

@@ -58,9 +58,17 @@ def read_pages(folder):
     if LESSON not in pages and committed.exists() and 'published' in committed.read_text(encoding='utf-8'):
         pages[LESSON] = read_executed(committed)
     for cell in (cell for content in pages.values() for cell in content['cells']):
+        if cell['cell_type'] == 'markdown':
+            cell['source'] = links_within(joined(cell['source']), pages)
         if {'solution', 'parameters'} & {*tags(cell)}:  # folded away: the reader thinks first
             cell['metadata']['tags'] = [*tags(cell), 'hide-cell']
     return pages
+
+
+def links_within(text, pages):
+    """Markdown whose links to notebooks that are not among `pages` became plain text."""
+    link = r'\[([^\]]+)\]\((\w+)\.ipynb\)'
+    return re.sub(link, lambda found: found[0] if found[2] in pages else found[1], text)
 
 
 def locate(pages, run):

@@ -23,3 +23,8 @@ def test_the_highest_tstr_wins_and_the_oracle_only_alone(study):
     assert best_generator(study, ['dcgan', 'oracle']) == 'dcgan'
     assert best_generator(study, ['oracle']) == 'oracle'
     assert best_generator(study, ['textual_inversion', 'diffusion']) == 'textual_inversion'  # not on the card
+
+
+def test_an_audit_that_ended_early_leaves_the_first(study):
+    study.path('audit', 'provenance.json').write_text('{"stage": "audit", "skipped": "too few lesions"}')
+    assert best_generator(study, ['oracle', 'stylegan', 'dcgan']) == 'stylegan'

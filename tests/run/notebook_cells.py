@@ -18,7 +18,7 @@ def run_cells(notebook, values):
     from genmix.run.study import Study
 
     names = {k: p.default for k, p in notebook.parameters.items()} | values
-    Study.figure = lambda study, figure, name: figure  # drawn, but not written
+    Study.figure = lambda study, figure, name, caption='': figure  # drawn, but not written
     names |= {'display': lambda *shown: None, '__name__': '__main__'}
     for number, cell in enumerate(notebook.content['cells']):
         if cell['cell_type'] == 'code' and 'parameters' not in cell['metadata'].get('tags', ()):
