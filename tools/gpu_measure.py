@@ -27,12 +27,17 @@ def main(argv=None):
     parser.add_argument('--params', default='params/paper.yaml', help='profile (default %(default)s)')
     parser.add_argument('--steps', type=int, default=48, help='timed steps (default %(default)s)')
     args = parser.parse_args(argv)
-    every = notebooks('notebooks', appendices=True)
-    asked = resolve(read_profile(args.params), {}, every)
-    values = {nb.name: {k: p.default for k, p in nb.parameters.items()} | asked[nb.name] for nb in every}
+    values = asked_of(args.params)
     print('device,what,images_per_second,ms_per_step,peak_gb,waits_per_step')
     for what, step, images in PARTS[args.part](values):
         print(f'{device_name()},{what},{measured(step, images, args.steps)}', flush=True)
+
+
+def asked_of(profile):
+    """{notebook: {parameter: value}} of the file of a profile; what it leaves out is as notebooks have it."""
+    every = notebooks('notebooks', appendices=True)
+    asked = resolve(read_profile(profile), {}, every)
+    return {nb.name: {k: p.default for k, p in nb.parameters.items()} | asked[nb.name] for nb in every}
 
 
 def measured(step, images, steps):

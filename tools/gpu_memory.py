@@ -15,9 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
 from genmix.run import device
-from genmix.run.notebooks import notebooks
-from genmix.run.profile import read_profile, resolve
-from tools.gpu_measure import PARTS
+from tools.gpu_measure import PARTS, asked_of
 
 LARGE = 2**13  # numbers: smaller tensors keep their values, for programs branch on them
 STEPS = (1, 2, 16)  # of a training: the last one has every lazy penalty
@@ -125,9 +123,7 @@ def main(argv=None):
     parser.add_argument('part', choices=sorted(PARTS))
     parser.add_argument('--params', default='params/paper.yaml', help='profile (default %(default)s)')
     args = parser.parse_args(argv)
-    every = notebooks('notebooks', appendices=True)
-    asked = resolve(read_profile(args.params), {}, every)
-    values = {nb.name: {k: p.default for k, p in nb.parameters.items()} | asked[nb.name] for nb in every}
+    values = asked_of(args.params)
     print('what,counted_gb', flush=True)
     device.bf16_pays = lambda: True
     for what, peak in peaks(args.part, values):

@@ -15,6 +15,7 @@ from genmix.audit.illustrator import best_generator
 from genmix.data import build
 from genmix.data.cohort import Cohort, read_rows
 from genmix.data.phantom import plan
+from genmix.data.sampling import first_rows
 from genmix.generators import PAPER
 from genmix.generators.gan.config import DCGANConfig
 from genmix.generators.gan.training import sample_steps
@@ -26,12 +27,8 @@ from genmix.run.study import Study, home
 from tools import checksums, cli
 
 LIMIT = 5_000_000  # bytes of the whole pack: it is cloned by everybody
-BEST, OTHERS, TESTS, FILM = (
-    80,
-    24,
-    100,
-    4,
-)  # images per class: best set, other sets, tests; noises of the film
+# Images per class of the best set, of the others, of the tests; noises of the film.
+BEST, OTHERS, TESTS, FILM = 80, 24, 100, 4
 TEST_SEED = 200_000  # of `dev` phantoms that nothing else draws
 FILM_TRAINING = DCGANConfig(
     steps=1000, batch_size=32, width=24, z_dim=64, lr=2e-4, r1_gamma=0, d4_augmentation=True, textbook=True,
@@ -73,12 +70,8 @@ def synthetic(study):
     audited = (study.folder / 'audit' / 'generator_card.csv').exists()
     best = best_generator(study, names) if audited else names[0]
     sets = {name: Cohort.load(folder / name) for name in in_order(names)}
-    return {name: first(sets[name], BEST if name == best else OTHERS) for name in sets}, best
-
-
-def first(cohort, n):
-    """The first n images of each class: those of a synthetic set are in no order of quality."""
-    return cohort[np.concatenate([np.flatnonzero(cohort.labels == k)[:n] for k in np.unique(cohort.labels)])]
+    kept = {name: first_rows(s, BEST if name == best else OTHERS) for name, s in sets.items()}
+    return {name: sets[name][rows] for name, rows in kept.items()}, best
 
 
 def contrasts(study, table=None):

@@ -17,8 +17,10 @@ from genmix.results.compact import Compact
 from genmix.results.measured import as_committed, checksums, measured, tuning
 from genmix.run.files import file_lock
 from genmix.run.log import log
+from genmix.run.notebooks import notebooks
 from genmix.run.parallel import run_parallel
-from genmix.run.settings import split_set
+from genmix.run.profile import parameter_of
+from genmix.run.settings import read_settings, split_set
 from genmix.run.study import home
 from tools import cli
 from tools.checksums import note
@@ -44,9 +46,9 @@ def is_finished(path, plan, seed):
     if not path.exists():
         return False
     keep_checksum(path)
-    asked = dict(split_set(plan.asked(seed)))
+    asked = asked_of(plan, seed)
     made = Compact.load(path).about.get('params', {}).get('set', asked)
-    if differing := [key for key in sorted({*asked, *made}) if str(made.get(key)) != str(_typed(asked, key))]:
+    if differing := [key for key in sorted({*asked, *made}) if str(made.get(key)) != str(asked.get(key))]:
         raise StudyError(
             f'{path.name} was made with another {differing[0]}: cohorts that are compared are made alike, so '
             'remove it, or ask for what it was made with.'
@@ -54,13 +56,10 @@ def is_finished(path, plan, seed):
     return True
 
 
-def _typed(asked, key):
-    """A value of SET as params.yaml has it."""
-    text = asked.get(key)
-    if text is None or not text.startswith('['):
-        return text
-    items = [item.strip() for item in text[1:-1].split(',')]
-    return [int(item) if item.isdecimal() else item for item in items]
+def asked_of(plan, seed):
+    """SET of a cohort as params.yaml has it: {key: value}."""
+    every = notebooks(home() / 'notebooks', appendices=True)
+    return read_settings(split_set(plan.asked(seed)), parameter_of(every))
 
 
 def keep_checksum(path):

@@ -4,6 +4,7 @@ On dev cohorts, whose sets the tuning shares (`appendix.dev_sets`).
 """
 
 import pandas as pd
+from sklearn.metrics import balanced_accuracy_score
 
 from genmix.appendix import dev_sets
 from genmix.appendix.defaults import values_of
@@ -44,8 +45,8 @@ def looked_at(run, home, seed, generator, fraction, profile):
             share = fidelity.diversity(s) / fidelity.diversity(r)
             rows.append({'coverage': fidelity.prdc(r, s)['coverage'], 'kid': kid, 'diversity': share})
         predicted = train_reference(made, own['tstr_steps'], seed).label(real.images)
-        hits = pd.Series(predicted == real.labels).groupby(real.labels).mean()
-        return pd.DataFrame(rows).mean().to_dict() | {'tstr': float(hits.mean())}
+        tstr = float(balanced_accuracy_score(real.labels, predicted))
+        return pd.DataFrame(rows).mean().to_dict() | {'tstr': tstr}
 
     about = {'generator': generator, 'train_fraction': fraction, 'lesions': lesions, 'cohort': seed}
     params = {'steps': own['tstr_steps'], 'seed': seed, 'features': own['features']}

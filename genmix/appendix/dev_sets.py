@@ -62,10 +62,8 @@ def make_set(run, home, seed, name, fraction, profile):
     if notebook := getattr(owner, 'notebook', ''):
         values = OFF | values_of(notebook, profile) | {'seed': seed}
     config, lesions = config_from(owner.Config, values), training_split(study, seed, fraction, profile)
-    per_class, stage = (
-        values_of('06_generator_audit', profile)['synthetic_per_class'],
-        set_name(name, seed, fraction),
-    )
+    per_class = values_of('06_generator_audit', profile)['synthetic_per_class']
+    stage = set_name(name, seed, fraction)
     inputs = [lesions.content_hash, *getattr(config, 'inputs', tuple)()]
 
     def sample(out):
@@ -91,10 +89,8 @@ def set_name(generator, seed, fraction):
 
 def training_split(study, seed, fraction, profile):
     """The training lesions of a dev cohort: a Cohort.  A smaller fraction is a part of a larger one."""
-    cohort, n_folds = (
-        Cohort.load(study.need(f'lesions/{seed}', REMEDY)),
-        values_of('01_data', profile)['n_folds'],
-    )
+    cohort = Cohort.load(study.need(f'lesions/{seed}', REMEDY))
+    n_folds = values_of('01_data', profile)['n_folds']
     table = splits.make_splits(cohort, n_folds, train_fraction=fraction, seed=seed)
     return splits.select(cohort, table, 0, 'train')
 

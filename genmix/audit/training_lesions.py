@@ -9,6 +9,7 @@ from genmix.audit.features import pixel_features
 from genmix.audit.registration import POSE, Registration, placed
 from genmix.data.cohort import Cohort
 from genmix.data.images import symmetries
+from genmix.data.sampling import first_rows
 
 SEARCHED = 300  # images per class: 1.3 s of one core per class; the share of copies is then known to 1 or 2 %
 PARENTS = ('first', 'first_view', 'second', 'second_view')
@@ -50,14 +51,9 @@ class TrainingLesions:
 
         More columns: their `label`, and `image`, their row in `cohort`.
         """
-        rows = _first_rows(cohort, per_class)
+        rows = first_rows(cohort, per_class)
         found = self.search(cohort.images[rows])
         return found.assign(label=cohort.labels[rows], image=rows)
-
-
-def _first_rows(cohort, per_class):
-    of_class = (np.flatnonzero(cohort.labels == k) for k in range(len(cohort.class_names)))
-    return np.concatenate([rows[:per_class] for rows in of_class])
 
 
 def cached_search(study, name, cohort, training, per_class=SEARCHED):
@@ -90,7 +86,7 @@ def nearest_pairs(train, synthetic, n=8, per_class=SEARCHED):
                        as in `most_alike`
     images             synthetic ones, and below each its training lesion, placed as it was matched
     """
-    rows = _first_rows(synthetic, per_class)
+    rows = first_rows(synthetic, per_class)
     found = Registration(train.images).match(synthetic.images[rows])
     columns = {'image': rows, 'label': synthetic.labels[rows], 'lesion': found.index}
     columns |= {'distance': found.distance, 'relative': found.relative} | dict(zip(POSE, found.pose.T))

@@ -25,7 +25,12 @@ def sample_rows(wanted: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     return rows
 
 
+def first_rows(cohort: Cohort, per_class: int) -> np.ndarray:
+    """Rows of the first `per_class` lesions of each class, class after class: int64."""
+    rows = [np.flatnonzero(cohort.labels == k)[:per_class] for k in range(len(cohort.class_names))]
+    return np.concatenate(rows)
+
+
 def first_per_class(cohort: Cohort, per_class: int) -> Cohort:
     """The first `per_class` lesions of each class, in their order."""
-    rows = [np.flatnonzero(cohort.labels == k)[:per_class] for k in range(len(cohort.class_names))]
-    return cohort[np.sort(np.concatenate(rows))]
+    return cohort[np.sort(first_rows(cohort, per_class))]

@@ -15,6 +15,11 @@ DOSES = (1 / 8, 1 / 2)
 BALANCES = ('natural', 'balanced')
 
 
+def dose_in_words(dose: float) -> str:
+    """A dose as it stands in names: '1/8'."""
+    return str(Fraction(dose).limit_denominator(1000))
+
+
 def slug(name: str) -> str:
     """The name of an arm as part of a file name: `genmix-dcgan@1of8`."""
     return name.replace('/', 'of')
@@ -69,7 +74,7 @@ def with_generator(
 ) -> Arm:
     """The arm of a kind that has a generator, named after what it is: `genmix-dcgan@1/8-balanced`."""
     first = {'synthetic': '', 'mixup-union': 'mixup-'}.get(kind, f'{kind}-')
-    last = '-offline' if stored else f'@{Fraction(dose).limit_denominator(1000)}'
+    last = '-offline' if stored else f'@{dose_in_words(dose)}'
     last += '-balanced' if balance == 'balanced' else ''
     last += f'-{steps}' if steps else ''
     about = {'generator': generator, 'dose': dose, 'balance': balance, 'rule': rule, 'stored': stored}

@@ -1,7 +1,8 @@
 """Figures of the dev cohorts: how each method was tuned, and what more lesions do for each generator."""
 
-from fractions import Fraction
+import pandas as pd
 
+from genmix.mixing.arms import dose_in_words
 from genmix.plots.style import join_words, line_style, marker, series_colour, styled, subplots
 from genmix.results.contrasts import METHODS, SETTING
 
@@ -37,7 +38,8 @@ def tuning_curves(table):
             at = [places[_place(r)] for r in means.reset_index().itertuples()]
             ax.plot(at, means, ls=line_style(i), color=colour, lw=1.4, label=f'{steps} steps')
         best = cohorts.groupby(SETTING, sort=False).balanced_accuracy.mean()
-        found.append(f'{TITLES[name]} {best.max():.1f} ({_words(best.idxmax())})')
+        first = pd.Series(best.idxmax(), SETTING)
+        found.append(f'{TITLES[name]} {best.max():.1f} ({_place(first)}, {first.steps} steps)')
         ax.set_xticks(range(len(places)), places, rotation=35, ha='right')
         ax.set_title(TITLES[name])
     axes[0, 0].set_ylabel('balanced accuracy on dev [%]')
@@ -51,14 +53,8 @@ def tuning_curves(table):
 
 def _place(row):
     """Where a setting stands on the axis: what is tuned beside the length."""
-    first = f'dose {Fraction(row.dose).limit_denominator(1000)}' if row.dose else row.method
+    first = f'dose {dose_in_words(row.dose)}' if row.dose else row.method
     return f'{first}, {row.balance}'
-
-
-def _words(setting):
-    method, dose, balance, steps = setting
-    first = f'dose {Fraction(dose).limit_denominator(1000)}' if dose else method
-    return f'{first}, {balance}, {steps} steps'
 
 
 @styled

@@ -158,8 +158,7 @@ class Sources:
             share, low, high = (draws.argmax(0) == 0).mean(), np.nan, np.nan
         about = dict(zip(('mean', 'low', 'high'), (float(share) - 0.5, low - 0.5, high - 0.5)))
         part = _part(f'{arm} among {len(names)} arms', 'P(best) − 1/2', 'higher', about, self.units)
-        generators = {self.trained[name].generator for name in [arm]}
-        return [part | {'testable': not generators & set(self.failing)}]
+        return [part | {'testable': self.trained[arm].generator not in self.failing}]
 
     def _name(self, side):
         return side[0] if len(side) == 1 else f'mean of {shared([self.arms[name] for name in side])}'

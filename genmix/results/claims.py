@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from genmix.results.claim_parts import NOT_TESTABLE, NUMBERS, Sources
+from genmix.results.data_size_parts import GANS
 from genmix.results.intervals import holm
 from genmix.results.metrics import PRIMARY
 
 ALPHA = 0.05
-GANS, LATENT, HEADLINE = ('dcgan', 'stylegan'), ('textual_inversion', 'diffusion'), 'textual_inversion'
+LATENT, HEADLINE = ('textual_inversion', 'diffusion'), 'textual_inversion'
 NOT_MEASURED = 'not measured'
 WORDS = ('supported', 'contradicted', 'undecided', NOT_TESTABLE, NOT_MEASURED)
 GENERATORS, SETS, CLASSIFICATION, CONTROL = (

@@ -1,11 +1,11 @@
 """What PROTOCOL.md declares in numbers: the tuned settings, which are filled in before a cohort is drawn."""
 
 import re
-from fractions import Fraction
 
 import pandas as pd
 
 from genmix import StudyError
+from genmix.mixing.arms import dose_in_words
 from genmix.results.contrasts import best_other, tuned
 
 SECTION = 'Tuned settings'
@@ -34,7 +34,7 @@ def settings_lines(tuning: pd.DataFrame) -> dict[str, str]:
 
 def in_words(setting: pd.Series) -> str:
     """'1/8, natural, 350' of a setting, or 'mixup, natural, 350' where there is no generator."""
-    first = Fraction(setting.dose).limit_denominator(1000) if setting.dose else setting.method
+    first = dose_in_words(setting.dose) if setting.dose else setting.method
     return f'{first}, {setting.balance}, {setting.steps}'
 
 

@@ -89,7 +89,7 @@ def packed(seed, plan):
     arms = {n: a for n, a in arms_for().items()}
     table = metrics.reweigh(population(arms, n=60), pd.Series([676, 130, 484]))
     cohort = compact.pack(calibration.scale(table, NAMES), about(arms))
-    asked = {key: command._typed({key: text}, key) for key, text in split_set(plan.asked(seed))}
+    asked = command.asked_of(plan, seed)
     cohort.about.update({'cohort': seed, 'params': {'set': asked, 'profile': plan.profile}})
     return cohort
 
