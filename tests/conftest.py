@@ -201,8 +201,11 @@ def stable(tmp_path_factory):
 def count_layers(base):
     """How many layers of a saved pipeline's U-Net read the prompt, from its config.json."""
     about = json.loads((Path(base) / 'unet' / 'config.json').read_text())
-    n, down, up = about['layers_per_block'], about['down_block_types'], about['up_block_types']
-    return n * down.count('CrossAttnDownBlock2D') + 1 + (n + 1) * up.count('CrossAttnUpBlock2D')
+    down, up, n = about['down_block_types'], about['up_block_types'], about['layers_per_block']
+    n = n if isinstance(n, list) else [n] * len(down)
+    layers = sum(k for k, block in zip(n, down) if block == 'CrossAttnDownBlock2D')
+    layers += sum(k + 1 for k, block in zip(n[::-1], up) if block == 'CrossAttnUpBlock2D')
+    return 1 + layers + (about['addition_embed_type'] == 'text')
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from conftest import blobs
 from genmix.appendix import ceiling
 from genmix.generators.latent.backbones import encode_prompts
 from genmix.generators.latent.frozen_pipeline import fingerprint, open_pipeline
-from genmix.generators.latent.layer_tokens import cross_attention_layers
+from genmix.generators.latent.layer_tokens import prompt_layers
 from genmix.generators.latent.loss import denoising_loss
 
 
@@ -16,8 +16,9 @@ from genmix.generators.latent.loss import denoising_loss
 def found(prompt_base, tmp_path_factory):
     folder, cohort = tmp_path_factory.mktemp('ceiling'), blobs((10, 10, 10), size=16)
     pipeline = open_pipeline(prompt_base, None)
-    for layer in cross_attention_layers(pipeline.unet):
-        layer.to_out[0].weight.data *= 20  # initial weights hardly let the condition through
+    for layer in prompt_layers(pipeline.unet):
+        out = layer.to_out[0] if hasattr(layer, 'to_out') else layer.proj
+        out.weight.data *= 20  # initial weights hardly let the condition through
     before = fingerprint(pipeline)
     model = ceiling.optimise_condition(pipeline, cohort, folder, steps=150)
     return pipeline, before, model, cohort, folder

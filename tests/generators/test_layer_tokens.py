@@ -46,6 +46,14 @@ class OwnEncoding(AttnProcessor):
         return super().__call__(attn, hidden_states, self.encoding, **more)
 
 
+def give(layer, encoding):
+    """Let a layer of `prompt_layers` read `encoding`, whatever the U-Net was given."""
+    if hasattr(layer, 'set_processor'):
+        layer.set_processor(OwnEncoding(encoding))
+    else:
+        layer.register_forward_pre_hook(lambda *_: (encoding,))
+
+
 def written_out(base, tokens, vectors):
     """A pipeline with the tokens of all layers, loaded by diffusers, and for each layer encoded PROMPTS."""
     pipeline = open_pipeline(base, None)
@@ -74,7 +82,7 @@ def noisy(unet):
 def test_layers_are_listed_as_they_run(kind, request):
     base, seen = request.getfixturevalue(kind), []
     unet = open_pipeline(base, None).unet
-    layers = layer_tokens.cross_attention_layers(unet)
+    layers = layer_tokens.prompt_layers(unet)
     for layer in layers:
         layer.register_forward_hook(lambda layer, *_: seen.append(layer))
     unet(*noisy(unet), torch.zeros(3, 5, unet.config.cross_attention_dim))
@@ -95,8 +103,8 @@ def test_prediction_and_gradient_are_those_written_out(kind, opened, request):
     with learned_tokens.with_learned_tokens(pipeline, new):
         ours = pipeline.unet(x, t, pipeline.text_encoder(ids)[0]).sample
     plain, encodings = written_out(request.getfixturevalue(kind), tokens, new.weight)
-    for layer, encoding in zip(layer_tokens.cross_attention_layers(plain.unet), encodings):
-        layer.set_processor(OwnEncoding(encoding))
+    for layer, encoding in zip(layer_tokens.prompt_layers(plain.unet), encodings):
+        give(layer, encoding)
     theirs = plain.unet(x, t, torch.zeros_like(encodings[0])).sample
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-9)
     for y in (ours, theirs):
@@ -115,8 +123,8 @@ def test_guided_sampling_is_that_of_the_encodings_written_out(kind, opened, requ
         ours = networks.sample_images(pipeline, [p.format(tokens[1]) for p in PROMPTS], 2, 3.0)
     plain, encodings = written_out(request.getfixturevalue(kind), tokens, new.weight)
     empty = plain.text_encoder(token_ids(plain, [''] * 3))[0]
-    for layer, encoding in zip(layer_tokens.cross_attention_layers(plain.unet), encodings):
-        layer.set_processor(OwnEncoding(torch.cat([empty, encoding]).detach()))
+    for layer, encoding in zip(layer_tokens.prompt_layers(plain.unet), encodings):
+        give(layer, torch.cat([empty, encoding]).detach())
     theirs = networks.sample_images(plain, ['a'] * 3, 2, 3.0)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 

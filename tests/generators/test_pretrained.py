@@ -31,7 +31,7 @@ SIZE = networks.Size(
     image=64, latent_channels=4, autoencoder=(8, 8, 8), denoiser=(8, 8, 16), text=16, text_layers=1, groups=4
 )
 FEW = {'composites': 12, 'crops': 40, 'scenes': 20, 'captions': 2, 'autoencoder_steps': 4}
-FEW |= {'autoencoder_batch': 4, 'small_steps': 2, 'small_batch': 4, 'steps': 4}
+FEW |= {'autoencoder_batch': 4, 'steps': 4}
 FEW |= {'packages': ('scikit-learn', clipart.PACKAGE), 'batch_size': 4, 'checkpoint_every': 2}
 TINY = replace(Settings.read(), size=SIZE, **FEW)
 # What the code of the base may import of the package: no cohort, no CT, no phantom, no generator of lesions.

@@ -23,7 +23,6 @@ KEYED = (
     'whitening',
     'ema',
     'seed',
-    'size',
 )
 
 
@@ -111,17 +110,17 @@ def train_autoencoder(images, settings, folder):
     pictures have such frequencies, in images, across blocks, with noise of the right strength.
     """
     seed_all(settings.seed)
-    pictures = torch.as_tensor(images)
+    pictures, size = torch.as_tensor(images), settings.size
     loop = TrainingLoop(
         folder / 'autoencoder',
-        {'autoencoder': networks.make_autoencoder(settings.size)},
+        {'autoencoder': networks.make_autoencoder(size)},
         replace(settings, steps=settings.autoencoder_steps, lr=settings.autoencoder_lr),
         settings.checkpoint_every,
-        key_for(settings, KEYED, content_hash(images)),
+        key_for(settings, KEYED, size.image, size.latent_channels, size.autoencoder, content_hash(images)),
     )
     net = loop.networks['autoencoder']
     rows = np.random.default_rng(settings.seed).permutation(len(images))[:4000]
-    frequencies = Frequencies(images[rows], settings.size, settings.whitening)
+    frequencies = Frequencies(images[rows], size, settings.whitening)
 
     def loss_of(generator):
         x = sample_batch(pictures, settings, generator)[:, None].expand(-1, 3, -1, -1)

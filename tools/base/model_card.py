@@ -20,7 +20,7 @@ from tools.base.photographs import PHOTOGRAPHS, author
 
 LIMIT = 12_000_000  # bytes of a variant
 # Files of losses, and the folder below that of the training whose log they are.
-LOSSES = {'autoencoder_loss.csv': 'autoencoder', 'small_loss.csv': '{}/small', 'loss.csv': '{}/full'}
+LOSSES = {'autoencoder_loss.csv': 'autoencoder', 'loss.csv': '{}'}
 EXAMPLES = 48  # training images shown beside the weights
 LIMITS = (
     '64 px, gray, some hundreds of words: everyday things come out as icons of themselves.',
@@ -57,9 +57,8 @@ hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `
   sharpness, contrast, direction of lines, most pronounced spot, shading); each part is left out at random.
   Vocabulary: {words} words, `captions.py` beside this folder.
 - **Training**: autoencoder {autoencoder_steps} steps on pictures only; its latents are the lowest
-  frequencies of blocks of pixels (DCT-II). Then denoiser and text encoder: {small_steps} steps of
-  {small_batch} pictures of half the side, {steps} steps of {batch_size} whole ones{began}, seed {seed}.
-  Losses in `autoencoder_loss.csv`, `small_loss.csv` and `loss.csv`.
+  frequencies of blocks of pixels (DCT-II). Then denoiser and text encoder: {steps} steps of {batch_size}
+  pictures{began}, seed {seed}. Losses in `autoencoder_loss.csv` and `loss.csv`.
 - **Files**: weights in float16 safetensors; `card.json` lists the SHA-256 of each.
 
 ## Limits
@@ -183,7 +182,7 @@ def readme(about):
         captions=settings['captions'],
         words=about['words'],
         autoencoder_steps=settings['autoencoder_steps'],
-        **{name: settings[name] for name in ('small_steps', 'small_batch', 'steps', 'batch_size')},
+        **{name: settings[name] for name in ('steps', 'batch_size')},
         began=f', going on from other weights ({about["began_with"][:12]})' if about['began_with'] else '',
         seed=settings['seed'],
         limits='\n'.join(f'- {line}' for line in about['limits']),

@@ -2,8 +2,7 @@
 
 1. Clip art on grounds and crops of photographs, with captions; for `mixed`, scenes as well.  2. One
 autoencoder, from the pictures alone.  3. For each variant the denoiser and the text encoder together, on
-cached latents: first of pictures of half the side, which cost a quarter and teach what words mean, then of
-whole ones; `mixed` begins with the weights of `natural`.  4. Export in half precision with a model card.
+cached latents; `mixed` begins with the weights of `natural`.  4. Export in half precision with a model card.
 
 Both variants share the autoencoder: it says how an image is encoded, not what images there are, and trained
 on pictures only it shows `natural` nothing of the scenes.  The base never sees CT or phantoms: a test reads
@@ -11,20 +10,19 @@ what these modules import.
 """
 
 import argparse
-from dataclasses import replace
+import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from genmix import StudyError
-from genmix.data.images import resize_uint8
 from genmix.generators.latent.loss import denoising_loss
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import captions, networks
 from genmix.generators.pretrained.shipped import VARIANTS, WEIGHTS, sha256
+from genmix.run import processes
 from genmix.run.device import DEVICE, seed_all
 from genmix.run.files import atomic_write
 from genmix.run.study import home
@@ -36,10 +34,7 @@ from tools.base.training_images import content_hash, key_for, training_images
 KEYED = ('steps', 'batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
 
 
-PHASES = {'small': 2, 'full': 1}  # how many times smaller the pictures are
-
-
-def train_denoiser(variant, autoencoder, training, settings, folder, begin=None):
+def train_denoiser(variant, autoencoder, training, settings, folder, begin=None, accelerator=None):
     """Train denoiser and text encoder together on cached latents; returns a pipeline of their EMA weights.
 
     training   (images uint8 (n, H, W), n lists of captions, sources)
@@ -54,41 +49,18 @@ def train_denoiser(variant, autoencoder, training, settings, folder, begin=None)
     }
     for name, net in nets.items() if begin else ():
         net.load_state_dict(load_weights(begin / name))
-    began = marks_of(begin) if begin else []
+    latents, mark = cached_latents(autoencoder, images, folder / variant)
+    key = key_for(settings, KEYED, variant, mark, marks_of(begin) if begin else [])
+    loop = TrainingLoop(folder / variant, nets, settings, settings.checkpoint_every, key, accelerator)
+    loss_of = caption_loss(*loop.networks.values(), tokenizer, latents, texts, settings, accelerator)
 
     def pipeline_of(nets):
         return networks.make_pipeline(autoencoder, nets['unet'], nets['text_encoder'], tokenizer)
 
-    for phase, shrink in PHASES.items():
-        where, config = folder / variant / phase, of_phase(settings, phase)
-        latents, mark = cached_latents(autoencoder, smaller(images, shrink), where)
-        key = key_for(config, KEYED, variant, phase, mark, began)
-        for net in nets.values():
-            net.requires_grad_(True)
-        loop = TrainingLoop(where, nets, config, settings.checkpoint_every, key)
+    def save_samples(nets, step):
+        save_sheet(pipeline_of(nets), folder / variant / 'samples' / f'{step:06}.png')
 
-        def save_samples(nets, step, where=where):
-            save_sheet(pipeline_of(nets), where / 'samples' / f'{step:06}.png')
-
-        loss_of = caption_loss(*loop.networks.values(), tokenizer, latents, texts, config)
-        began = [*began, key]
-        nets = loop.run(loss_of, f'{variant}, {phase}', save_samples if phase == 'full' else None)
-    return pipeline_of(nets)
-
-
-def of_phase(settings, phase):
-    """The settings with the steps and the batch size of a phase."""
-    if phase == 'full':
-        return settings
-    return replace(settings, steps=settings.small_steps, batch_size=settings.small_batch)
-
-
-def smaller(images, shrink):
-    """uint8 (n, H, H) -> uint8 (n, H / shrink, H / shrink)."""
-    side = images.shape[1] // shrink
-    return np.concatenate(
-        [resize_uint8(part, side) for part in np.array_split(images, 1 + len(images) // 4000)]
-    )
+    return pipeline_of(loop.run(loss_of, variant, save_samples))
 
 
 def load_weights(folder):
@@ -101,10 +73,14 @@ def marks_of(folder):
     return [sha256(folder / name / networks.WEIGHTS[name]) for name in ('unet', 'text_encoder')]
 
 
-def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings):
-    """loss_of(generator): the denoising loss of a fresh batch of latents under random captions of theirs."""
+def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings, accelerator=None):
+    """loss_of(generator): the denoising loss of a fresh batch of latents under random captions of theirs.
+
+    With an accelerator that of this process's part of the batch.
+    """
     ids = torch.stack([token_ids(tokenizer, some) for some in texts])  # (n, captions, LENGTH)
     empty, schedule = token_ids(tokenizer, [''])[0], networks.make_noise_schedule()
+    part = slice(accelerator.process_index, None, accelerator.num_processes) if accelerator else slice(None)
 
     def loss_of(generator):
         rows = torch.randint(len(latents), (settings.batch_size,), generator=generator)
@@ -112,9 +88,10 @@ def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings):
         words[torch.rand(len(rows), generator=generator) < settings.condition_dropout] = empty
 
         def predict(x, t):
-            return unet(x, t, text_encoder(words.to(DEVICE))[0]).sample
+            return unet(x, t, text_encoder(words[part].to(DEVICE))[0]).sample
 
-        return denoising_loss(predict, schedule, latents[rows].float(), generator, settings.min_snr)
+        x = latents[rows].float()
+        return denoising_loss(predict, schedule, x, generator, settings.min_snr, part)
 
     return loss_of
 
@@ -148,9 +125,17 @@ def make(variant, settings, folder, out, begin=None):
     pictures, _, _ = training_images('natural', settings, folder)
     autoencoder = train_autoencoder(pictures, settings, folder)
     training = training_images(variant, settings, folder)
-    pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin)
-    began = marks_of(begin)[0] if begin else ''
-    return export(variant, pipeline, settings, folder, out, training, began)
+    accelerator = processes.make_accelerator()
+    pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin, accelerator)
+    if accelerator is None or accelerator.is_main_process:
+        export(variant, pipeline, settings, folder, out, training, marks_of(begin)[0] if begin else '')
+
+
+def prepare(variant, settings, folder):
+    """Images, autoencoder and latents, which the processes of a shared training then find."""
+    pictures, _, _ = training_images('natural', settings, folder)
+    autoencoder = train_autoencoder(pictures, settings, folder)
+    cached_latents(autoencoder, training_images(variant, settings, folder)[0], folder / variant)
 
 
 def main(words=None):
@@ -164,10 +149,16 @@ def main(words=None):
     parser.add_argument('--out', default=WEIGHTS, type=Path, help='where the weights go')
     parser.add_argument('--only', choices=VARIANTS, help='one variant instead of both')
     parser.add_argument('--begin', type=Path, help='weights that the variant of --only goes on from')
+    parser.add_argument('--processes', default=1, type=int, help='that share each batch, one per core or GPU')
+    words = sys.argv[1:] if words is None else words
     asked = parser.parse_args(words)
     settings = Settings.read(asked.params)
     for variant in [asked.only] if asked.only else VARIANTS:
-        make(variant, settings, asked.folder, asked.out, asked.begin)
+        if asked.processes > 1 and not processes.is_worker():
+            prepare(variant, settings, asked.folder)
+            processes.run_module(__spec__.name, [*words, '--only', variant], asked.processes)
+        else:
+            make(variant, settings, asked.folder, asked.out, asked.begin)
 
 
 if __name__ == '__main__':

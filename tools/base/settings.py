@@ -29,9 +29,7 @@ class Settings:
     )  # at most, added to half of the autoencoder's images, in half gray ranges
     energy: float = bounded(at_least=0)  # weight of local contrast in the autoencoder's loss
     whitening: float = bounded(at_least=0, at_most=1)  # of the latents, see autoencoder.Frequencies
-    small_steps: int = bounded(above=0)  # of denoiser and text encoder, on pictures of half the side
-    small_batch: int = bounded(above=0)
-    steps: int = bounded(above=0)  # the same at full size, from there on
+    steps: int = bounded(above=0)  # of denoiser and text encoder
     batch_size: int = bounded(above=0)
     lr: float = bounded(above=0)
     condition_dropout: float = bounded(at_least=0, at_most=1)  # share of captions left empty in training

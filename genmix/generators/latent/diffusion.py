@@ -21,6 +21,7 @@ from genmix.generators.latent.noise_texture import NPSCorrection
 from genmix.generators.latent.snapshots import Snapshots, go_on_from_finished, snapshot_steps
 from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import networks
+from genmix.run import processes
 from genmix.run.device import DEVICE, seed_all
 from genmix.run.gpu import in_parts
 
@@ -50,10 +51,10 @@ class Diffusion:
         """
         out_dir = Path(out_dir)
         go_on_from_finished(out_dir, config)
-        if config.processes > 1 and not distributed.is_worker():
+        if config.processes > 1 and not processes.is_worker():
             distributed.launch(cls.name, cohort, out_dir, config)
             return cls.load(out_dir)
-        accelerator = distributed.make_accelerator()
+        accelerator = processes.make_accelerator()
         seed_all(config.seed)
         about = model_config(config, cohort)
         model = cls(*open_model(about, config.scratch), about)

@@ -1,4 +1,4 @@
-"""Tokens with vectors of their own for each cross-attention layer of the U-Net.
+"""Tokens with vectors of their own for each layer of the U-Net that reads the prompt.
 
 P+ (Voynov et al. 2023, arXiv 2303.09522): an ordinary prompt is encoded once and all layers read the same
 encoding; here the text encoder encodes it once for each layer, and a token stands for other vectors each
@@ -14,27 +14,31 @@ from functools import partial
 import torch
 
 
-def cross_attention_layers(unet):
-    """The modules of a UNet2DConditionModel that read the prompt, from its input to its output."""
+def prompt_layers(unet):
+    """The modules of a UNet2DConditionModel that read the prompt, in the order in which they do.
+
+    Its cross-attention layers and, where a pooled encoding joins that of the time, before them what pools it.
+    """
     from diffusers.models.attention_processor import Attention
 
     blocks = *unet.down_blocks, unet.mid_block, *unet.up_blocks
     modules = (module for block in blocks for module in block.modules())
-    return [module for module in modules if isinstance(module, Attention) and module.is_cross_attention]
+    layers = [module for module in modules if isinstance(module, Attention) and module.is_cross_attention]
+    return [unet.add_embedding, *layers] if unet.config.addition_embed_type == 'text' else layers
 
 
 def names_in_layers(unet, tokens, per_layer=True):
     """What the vocabulary calls tokens, layer by layer: `<cyst>` in the first one, then `<cyst@1>`, ..."""
-    layers = len(cross_attention_layers(unet)) if per_layer else 1
+    layers = len(prompt_layers(unet)) if per_layer else 1
     return [*tokens, *(f'{token[:-1]}@{i}>' for i in range(1, layers) for token in tokens)]
 
 
 def read_by_layer(pipeline, tokens):
-    """Let each cross-attention layer of a pipeline read its own vectors of `tokens` from now on.
+    """Let each of the `prompt_layers` of a pipeline read its own vectors of `tokens` from now on.
 
     The tokenizer must know the vectors of `names_in_layers(unet, tokens)`, in this order.
     """
-    layers = cross_attention_layers(pipeline.unet)
+    layers = prompt_layers(pipeline.unet)
     ids = pipeline.tokenizer.convert_tokens_to_ids(names_in_layers(pipeline.unet, tokens[:1]))
     first, shifts = ids[0], torch.tensor(ids) - ids[0]
     pipeline.text_encoder.register_forward_pre_hook(partial(repeat_for_layers, first, shifts))
@@ -57,4 +61,6 @@ def place_side_by_side(layers, _encoder, _inputs, output):
 
 def take_part(i, layers, _layer, inputs, named):
     """Inputs of layer i, of the encodings its own: (n, tokens, layers d) -> (n, tokens, d)."""
+    if 'encoder_hidden_states' not in named:
+        return (inputs[0].chunk(layers, -1)[i], *inputs[1:]), named
     return inputs, named | {'encoder_hidden_states': named['encoder_hidden_states'].chunk(layers, -1)[i]}

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from genmix import StudyError
 from genmix.run.device import DEVICE
@@ -116,14 +117,19 @@ class TrainingLoop:
             group['lr'] = self._lr()
         self.optimiser.zero_grad()
         loss.backward()
-        for p in self.parameters.values() if self.accelerator else ():
-            p.grad = self.accelerator.reduce(p.grad, 'mean')
+        if self.accelerator:
+            self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimiser.step()
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.means.values()), list(self.parameters.values()), 1 - decay)
         return loss.detach()
+
+    def _share_gradients(self):
+        gradients = [p.grad for p in self.parameters.values()]
+        mean = self.accelerator.reduce(parameters_to_vector(gradients), 'mean')  # at once: each call waits
+        vector_to_parameters(mean, gradients)
 
     def _lr(self):
         """Learning rate of this step: linear warm-up, then cosine."""

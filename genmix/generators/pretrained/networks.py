@@ -53,7 +53,12 @@ def make_autoencoder(size):
 
 
 def make_denoiser(size):
-    """UNet2DConditionModel; only its coarsest level attends to the prompt, and finer levels are narrow."""
+    """UNet2DConditionModel, most of whose work is done on its coarser levels.
+
+    The prompt comes in on two ways: the coarsest level attends to its tokens, and a pooled encoding joins
+    that of the time, which scales and shifts the features of each level.  With the first alone a denoiser of
+    this size heeded nouns only after many times the samples.
+    """
     from diffusers import UNet2DConditionModel
 
     finer = len(size.denoiser) - 1
@@ -61,12 +66,15 @@ def make_denoiser(size):
         sample_size=size.image // 2 ** (len(size.autoencoder) - 1),
         in_channels=size.latent_channels,
         out_channels=size.latent_channels,
-        layers_per_block=1,
+        layers_per_block=(2, *[1] * finer),
         block_out_channels=size.denoiser,
         down_block_types=(*('DownBlock2D',) * finer, 'CrossAttnDownBlock2D'),
         up_block_types=('CrossAttnUpBlock2D', *('UpBlock2D',) * finer),
         cross_attention_dim=size.text,
         attention_head_dim=4,
+        addition_embed_type='text',
+        addition_embed_type_num_heads=8,
+        resnet_time_scale_shift='scale_shift',
         norm_num_groups=size.groups,
     )
 
