@@ -1,6 +1,6 @@
 """The checksums of measured/, in measured/SHA256SUMS: a number that was edited by hand is noticed.
 
-python -m tools.checksums sweep.csv sweep_sets.csv      these were measured anew, or are gone
+python -m tools.checksums tuning.csv map.csv      these were measured anew, or are gone
 """
 
 import argparse

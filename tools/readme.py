@@ -13,10 +13,10 @@ import pandas as pd
 import yaml
 
 from genmix import StudyError
-from genmix.appendix import sweep_summary
 from genmix.data.cohort import read_rows
 from genmix.results import claims, metrics, tables
-from genmix.results.measured import as_committed, cohorts, long_run_claims, measured, sweep_results, tuning
+from genmix.results.effect_map import summarise_map
+from genmix.results.measured import as_committed, cohorts, effect_map, long_run_claims, measured, tuning
 from genmix.results.verdicts import format_p, summarise_contrasts
 from genmix.run.files import atomic_write
 from genmix.run.study import home
@@ -205,8 +205,7 @@ def blocks():
     judged = long_run_claims(long)
     found |= {'results': results_block(long, judged), 'arms': arms_block(long)}
     found['claims'] = claims_block(long, judged)
-    if grid := sweep_results():
-        found['map'] = bullets(sweep_summary.summarise_sweep(grid[0]))
+    found['map'] = bullets(summarise_map(effect_map()))
     if list((measured() / 'real').glob('*.csv')):
         found['real'] = real_block(measured() / 'real')
     if (timed := measured() / 'speed.csv').exists():

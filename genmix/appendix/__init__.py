@@ -1,1 +1,1 @@
-"""What was measured on `dev` phantoms: the training regime, the sweep, the generators' controls."""
+"""What was measured on `dev` phantoms: the training regime, the map, tuning, the generators' controls."""

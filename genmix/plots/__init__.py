@@ -6,6 +6,7 @@ from genmix.plots.claims import claim_strip, selection_error
 from genmix.plots.contrasts import among_cohorts, forest
 from genmix.plots.controls import control_scores
 from genmix.plots.diffusion import kid_through_training, write_animation
+from genmix.plots.effect_map import effect_panels, effect_profiles
 from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
 from genmix.plots.grids import image_grid, sheet, snapshot_grid
 from genmix.plots.lesions import (
@@ -28,7 +29,6 @@ from genmix.plots.pretrained import (
     reconstructions,
 )
 from genmix.plots.scores import arm_points, confusion, loss_curve, regime_curves
-from genmix.plots.sweep import benefit_map
 from genmix.plots.textual_inversion import nearest_words
 from genmix.plots.trace import figure1, mixture_labels, run_times, traced_lesion
 from genmix.plots.tsne import nearest_lesions, tsne_panels, tsne_sources

@@ -77,13 +77,10 @@ def data_size():
     return pd.read_csv(as_committed(path)) if path.exists() else None
 
 
-def sweep_results():
-    """(scores, sets) of the committed sweep over scarcity and quality, None where there is none."""
-    scores, sets = (measured() / f'{name}.csv' for name in ('sweep', 'sweep_sets'))
-    if not scores.exists():
-        return None
-    text = {'dtype': {'quality': str}, 'keep_default_na': False}
-    return tuple(pd.read_csv(as_committed(path), **text) for path in (scores, sets))
+def effect_map():
+    """measured/map.csv, the scores of each arm at each point of the map; None where it is missing."""
+    path = measured() / 'map.csv'
+    return pd.read_csv(as_committed(path)) if path.exists() else None
 
 
 def long_run_claims(long: Cohorts) -> pd.DataFrame | None:

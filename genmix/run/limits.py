@@ -60,6 +60,7 @@ SHARED = {
     'train_fraction': {'at_least': 0, 'at_most': 1},
     'seed': NOT_NEGATIVE,
     'workers': NOT_NEGATIVE,
+    'points': {'at_least': 17},  # a surface of the map has 15 coefficients
     'margin_mm': NOT_NEGATIVE,
     'smallest_mm': NOT_NEGATIVE,
     **dict.fromkeys(

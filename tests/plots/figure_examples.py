@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 from conftest import blobs
+from map_examples import made_up
 
 from genmix import plots
-from genmix.appendix.sweep_summary import figure_data
 from genmix.audit import findings
 from genmix.mixing.arms import arms_for
+from genmix.results import effect_map
 
 C = blobs((6, 4, 5))
+MAP = made_up(40)
+SURFACES = effect_map.surfaces(MAP)
 LOG = pd.DataFrame(
     {
         'step': [1, 2],
@@ -200,17 +203,6 @@ def card_of(generator, scale, names=C.class_names):
     )
 
 
-def benefit_data():
-    """The map of a sweep with decided and undecided cells."""
-    from test_sweep import scored
-
-    sets = pd.DataFrame(
-        [(c, 0.25, q, k, 0.5, 20.0) for c in range(4) for q, k in (('50', 2.0), ('oracle', 0.0))],
-        columns=['cohort', 'train_fraction', 'quality', 'kid', 'coverage', 'diversity'],
-    )
-    return figure_data(scored(4, noise=1), sets)
-
-
 def grid(rows, columns, *parents):
     return plots.image_grid(C.images[:6].reshape(2, 3, 32, 32), rows, columns, *parents)
 
@@ -248,7 +240,8 @@ DRAW = {
     'mixing_effects': lambda: plots.mixing_effects(GAINS),
     'selection_error': lambda: plots.selection_error(ERRORS, 98),
     'selection_error of an unknown size': lambda: plots.selection_error(ERRORS),
-    'benefit_map': lambda: plots.benefit_map(*benefit_data()),
+    'effect_profiles': lambda: plots.effect_profiles(SURFACES, effect_map.effects_of(MAP)),
+    'effect_panels': lambda: plots.effect_panels(SURFACES['mixing at dose 1/2'], 'mixing at dose 1/2'),
     'image_grid': lambda: grid(['first', 'second'], ['a', '', 'b']),
     'image_grid with parents': lambda: grid(['', ''], ['', '', 'b'], (C.images[6:8], C.images[8:11])),
     'feature_maps': feature_maps,

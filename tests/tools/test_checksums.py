@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from conftest import ROOT
+from map_examples import made_up
 
 from genmix import StudyError
 from genmix.results import measured
@@ -14,7 +15,10 @@ MEASURED = ROOT / 'measured'
 
 @pytest.fixture
 def here(project, monkeypatch):
+    """A copy of what is committed, with a map."""
     shutil.copytree(MEASURED, project / 'measured')
+    made_up(20).to_csv(project / 'measured' / 'map.csv', index=False)
+    checksums.note(project / 'measured', 'map.csv')
     monkeypatch.chdir(project)
     return project / 'measured'
 
@@ -29,18 +33,18 @@ def test_what_is_committed_is_as_it_was_measured():
 
 @pytest.mark.parametrize('damage', ['a digit', 'a row', 'two columns'])
 def test_an_edited_number_is_named(here, damage):
-    path = here / 'sweep.csv'
+    path = here / 'map.csv'
     lines = path.read_text().splitlines()
     if damage == 'a digit':
         lines[5] = lines[5][:-1] + ('1' if lines[5][-1] != '1' else '2')
     elif damage == 'a row':
         del lines[7]
     else:
-        lines[0] = lines[0].replace('alpha', 'x').replace('steps', 'alpha').replace('x', 'steps')
+        lines[0] = lines[0].replace('blur', 'x').replace('modes', 'blur').replace('x', 'modes')
     path.write_text('\n'.join(lines) + '\n')
-    with pytest.raises(StudyError, match=r'^measured/sweep.csv is not as it was measured: restore it'):
-        measured.sweep_results()
-    assert checksums.main(['sweep.csv']) == 0 and len(measured.sweep_results()) == 2
+    with pytest.raises(StudyError, match=r'^measured/map.csv is not as it was measured: restore it'):
+        measured.effect_map()
+    assert checksums.main(['map.csv']) == 0 and len(measured.effect_map()) >= 119
 
 
 def test_every_table_that_is_read_is_compared(here):
@@ -54,15 +58,15 @@ def test_every_table_that_is_read_is_compared(here):
 
 
 def test_only_what_is_named_is_noted_anew(here):
-    for name in ('sweep.csv', 'sweep_sets.csv'):
+    for name in ('map.csv', 'intervals.csv'):
         (here / name).write_text((here / name).read_text() + '\n')
     (here / 'regime.csv').unlink()
-    checksums.note(here, 'sweep.csv', 'regime.csv', 'absent.csv')
-    assert measured.checksums(here).keys() == measured.checksums(MEASURED).keys() - {'regime.csv'}
-    with pytest.raises(StudyError, match='measured/sweep_sets.csv is not as it was measured'):
-        measured.sweep_results()
+    checksums.note(here, 'intervals.csv', 'regime.csv', 'absent.csv')
+    assert measured.checksums(here).keys() == {'map.csv', *measured.checksums(MEASURED)} - {'regime.csv'}
+    with pytest.raises(StudyError, match='measured/map.csv is not as it was measured'):
+        measured.effect_map()
 
 
 def test_a_folder_without_checksums_is_read(here):
     (here / measured.SUMS).unlink()
-    assert measured.sweep_results() and measured.checksums(here) == {}
+    assert len(measured.effect_map()) == 120 and measured.checksums(here) == {}
