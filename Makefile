@@ -72,6 +72,12 @@ curves: $(ENV) ## what more training lesions do for each generator, on dev cohor
 	$(PY) -m genmix A6_data_size --run dev --params params/cpu.yaml
 	$(PY) -m tools.checksums data_size.csv
 
+subgroups: $(ENV) ## performance by subtype, diameter and slice thickness, and failures, of a finished run (RUN=mine; seconds)
+	@$(RUNNER) A7_subgroups
+
+noise: $(ENV) ## the same dev cohorts scanned with twice the noise (10 minutes; a stopped one goes on); writes measured/noise.csv
+	@$(PY) -m tools.noise
+
 sweep: $(ENV) ## the map: where GenMix helps, on dev phantoms (under 3 hours; a stopped one goes on); writes measured/sweep.csv
 	$(PY) -m genmix A3_sweep --run sweep --params params/cpu.yaml
 	$(PY) -m tools.checksums sweep.csv sweep_sets.csv
@@ -192,7 +198,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study tuning curves sweep publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
+.PHONY: help env all chain study tuning curves subgroups noise sweep publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

@@ -77,6 +77,12 @@ def data_size():
     return pd.read_csv(as_committed(path)) if path.exists() else None
 
 
+def noise():
+    """measured/noise.csv, dev cohorts scanned with more noise; None where it is missing."""
+    path = measured() / 'noise.csv'
+    return pd.read_csv(as_committed(path), keep_default_na=False) if path.exists() else None
+
+
 def sweep_results():
     """(scores, sets) of the committed sweep over scarcity and quality, None where there is none."""
     scores, sets = (measured() / f'{name}.csv' for name in ('sweep', 'sweep_sets'))

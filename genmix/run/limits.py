@@ -81,6 +81,7 @@ SHARED = {
             'bootstrap_draws',
             'dev_lesions',
             'classifier_steps',
+            'gallery',
         ),
         POSITIVE,
     ),
