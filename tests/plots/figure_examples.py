@@ -126,7 +126,7 @@ SIZES = pd.DataFrame(
 )
 GROUPS = pd.DataFrame(
     [
-        (by, group, 40, 30, arm, 'all', 'balanced_accuracy', mean, mean - 0.1, mean + 0.3)
+        (by, group, 40, 30, arm, 'all', 'balanced_accuracy', *(mean + shift + d for d in (0, -0.1, 0.3)))
         for arm, shift in (('classical', 0.0), ('genmix-g@1/8', 0.05))
         for by, group, mean in (
             ('all lesions', 'all lesions', 0.7),
