@@ -27,13 +27,13 @@ def subgroup_scores(table, arms, title=''):
     panels = {by: list(dict.fromkeys(part.group)) for by, part in own.groupby('by', sort=False)}
     counts = [len(groups) for groups in panels.values()]
     fig, axes = subplots(
-        7.6, 0.3 * sum(counts) + 0.36 * len(counts) + 0.9, len(counts), 1, height_ratios=counts, sharex=True
+        8.4, 0.36 * sum(counts) + 0.34 * len(counts) + 0.9, len(counts), 1, height_ratios=counts, sharex=True
     )
     for ax, (by, groups) in zip(axes[:, 0], panels.items()):
         part, sizes = own[own.by == by], []
         for i, arm in enumerate(arms):
             rows = part[part.arm == arm].set_index('group').loc[groups]
-            y = np.arange(len(groups)) + min(0.2, 0.66 / len(arms)) * (i - (len(arms) - 1) / 2)
+            y = np.arange(len(groups)) + min(0.2, 0.7 / len(arms)) * (i - (len(arms) - 1) / 2)
             mean, ends = 100 * rows['mean'].to_numpy(), 100 * rows[['low', 'high']].clip(0, 1).to_numpy().T
             look = {'color': series_colour(i), 'marker': marker(i), 'ms': 4.5, 'ls': '', 'elinewidth': 1.2}
             ax.errorbar(mean, y, xerr=np.nan_to_num(np.abs(ends - mean)), label=displayed(arm), **look)
@@ -44,7 +44,8 @@ def subgroup_scores(table, arms, title=''):
         if by not in groups:
             ax.set_title(f'by {by}', loc='left', size=9)
     axes[-1, 0].set_xlabel('balanced accuracy; sensitivity in a group of one class [%], 95 % interval')
-    axes[0, 0].legend(loc='upper left', bbox_to_anchor=(1, 1), title=title or None)
+    handles = axes[0, 0].get_legend_handles_labels()
+    fig.legend(*handles, loc='outside right upper', title=title or None)
     last = own[own.arm == arms[-1]].itertuples()
     found = join_words(f'{r.group} {100 * r.mean:.0f}' for r in last)
     fig.alt = (

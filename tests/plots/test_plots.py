@@ -224,7 +224,7 @@ def test_groups_of_lesions_have_their_intervals_cut_at_the_range_of_the_metric()
         pytest.approx([75, 100]),
     ]
     assert 'GenMix g @1/8: all lesions 75, under 10 mm 65 and over 15 mm 85.' in fig.alt
-    assert classical.get_label() == 'classical' and first.get_legend().get_title().get_text() == 'population'
+    assert classical.get_label() == 'classical' and fig.legends[0].get_title().get_text() == 'population'
 
 
 def test_a_failure_is_framed_in_its_true_class_and_large_enough_to_see():
