@@ -72,6 +72,12 @@ curves: $(ENV) ## what more training lesions do for each generator, on dev cohor
 	$(PY) -m genmix A6_data_size --run dev --params params/cpu.yaml
 	$(PY) -m tools.checksums data_size.csv
 
+subgroups: $(ENV) ## performance by subtype, diameter and slice thickness, and failures, of a finished run (RUN=mine; seconds)
+	@$(RUNNER) A7_subgroups
+
+noise: $(ENV) ## the same dev cohorts scanned with twice the noise (10 minutes; a stopped one goes on); writes measured/noise.csv
+	@$(PY) -m tools.noise
+
 map: $(ENV) ## when GenMix helps, by scarcity and defects of a generator, on dev phantoms (90 minutes on two cores; a stopped one goes on); writes measured/map.csv
 	$(PY) -m genmix A3_map --run map --params params/cpu.yaml
 	$(PY) -m tools.checksums map.csv
@@ -192,7 +198,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study tuning curves map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
+.PHONY: help env all chain study tuning curves subgroups noise map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

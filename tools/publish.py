@@ -101,8 +101,8 @@ def publish(study, strict=True):
     if strict:
         verify.need_default(study)
     every = notebooks.notebooks(study.home / 'notebooks', appendices=True)
-    lesson = (study.folder / 'notebooks' / f'{notebooks.LESSON}.ipynb').exists()  # make lesson
-    wanted = [nb for nb in every if not nb.optional or (lesson and nb.name == notebooks.LESSON)]
+    here = {path.name for path in (study.folder / 'notebooks').glob(notebooks.NAMES)}
+    wanted = [nb for nb in every if not nb.optional or nb.path.name in here]  # lesson, subgroups
     pages = {nb.path: page(nb, study) for nb in wanted}
     pages[study.home / verify.COMMITTED] = verify.as_text(verify.numbers(study)).encode()
     for path, text in pages.items():

@@ -29,11 +29,14 @@ def call_all(study, function, units, label, workers, scheduler):
     return list(progress(run_parallel(function, units, workers, scheduler), label, len(units)))
 
 
-def make_sets(study, cohorts, generators, fractions, profile, workers=0, scheduler=''):
-    """Stages of the first `cohorts` dev cohorts, and of every generator on each of the fractions of them."""
+def make_sets(study, cohorts, generators, fractions, profile, workers=0, scheduler='', noise=1.0):
+    """Stages of the first `cohorts` dev cohorts, and of every generator on each of the fractions of them.
+
+    noise   of the scanner, as of `plan.draw`; returns the seeds
+    """
     seeds = [FIRST + n for n in range(cohorts)]
-    call_all(study, draw, [(seed, profile) for seed in seeds], 'lesions', workers, scheduler)
-    units = [(seed, name, f, profile) for seed in seeds for f in fractions for name in generators]
+    call_all(study, draw, [(seed, profile, noise) for seed in seeds], 'lesions', workers, scheduler)
+    units = [(seed, name, f, profile, noise) for seed in seeds for f in fractions for name in generators]
     call_all(study, make_set, units, 'generators', workers, scheduler)
     return seeds
 
@@ -41,29 +44,30 @@ def make_sets(study, cohorts, generators, fractions, profile, workers=0, schedul
 # ---- units of work: called with the run's name and home, on any machine that sees its folder ----
 
 
-def draw(run, home, seed, profile):
+def draw(run, home, seed, profile, noise=1.0):
     """Stages lesions/<seed> and test/<seed>: phantoms of population `dev`, as many as the study's."""
     data, tested = values_of('01_data', profile), values_of('08_classification', profile)
     wanted = {'lesions': (data['lesions'], data['patients'], seed)}
     wanted['test'] = (tested['population_lesions'], None, TEST + seed)
     for name, (counts, patients, own) in wanted.items():
-        params = {'counts': counts, 'n_patients': patients, 'image_size': data['image_size'], 'seed': own}
+        params = {'counts': counts, 'n_patients': patients, 'image_size': data['image_size']}
+        params |= {'seed': own, 'noise': noise}
 
         def build(out, params=params):
             plan.draw('dev', **params).save(out)
 
         with quiet():
-            Study(run, home).stage(f'{name}/{seed}', build, params, code=plan)
+            Study(run, home).stage(f'{name}/{cohort_name(seed, noise)}', build, params, code=plan)
 
 
-def make_set(run, home, seed, name, fraction, profile):
+def make_set(run, home, seed, name, fraction, profile, noise=1.0):
     """Stages trained/<name> and sets/<name> of one generator on a fraction of the training patients."""
     study, owner, values = Study(run, home), registry.known()[name], {}
     if notebook := getattr(owner, 'notebook', ''):
         values = OFF | values_of(notebook, profile) | {'seed': seed}
-    config, lesions = config_from(owner.Config, values), training_split(study, seed, fraction, profile)
+    config, lesions = config_from(owner.Config, values), training_split(study, seed, fraction, profile, noise)
     per_class = values_of('06_generator_audit', profile)['synthetic_per_class']
-    stage = set_name(name, seed, fraction)
+    stage = set_name(name, seed, fraction, noise)
     inputs = [lesions.content_hash, *getattr(config, 'inputs', tuple)()]
 
     def sample(out):
@@ -82,27 +86,32 @@ def make_set(run, home, seed, name, fraction, profile):
 # ---- what is read of the stages ----
 
 
-def set_name(generator, seed, fraction):
+def cohort_name(seed, noise=1.0):
+    """Name of a dev cohort: its seed, and the noise of its scans where that is not the usual one."""
+    return f'{seed}' if noise == 1 else f'{seed}-noise{noise:g}'
+
+
+def set_name(generator, seed, fraction, noise=1.0):
     """Name of the synthetic set of a generator on a fraction of the training patients of a dev cohort."""
-    return f'{generator}-{seed}-{fraction:g}'
+    return f'{generator}-{cohort_name(seed, noise)}-{fraction:g}'
 
 
-def training_split(study, seed, fraction, profile):
+def training_split(study, seed, fraction, profile, noise=1.0):
     """The training lesions of a dev cohort: a Cohort.  A smaller fraction is a part of a larger one."""
-    cohort = Cohort.load(study.need(f'lesions/{seed}', REMEDY))
+    cohort = Cohort.load(study.need(f'lesions/{cohort_name(seed, noise)}', REMEDY))
     n_folds = values_of('01_data', profile)['n_folds']
     table = splits.make_splits(cohort, n_folds, train_fraction=fraction, seed=seed)
     return splits.select(cohort, table, 0, 'train')
 
 
-def synthetic(study, generator, seed, fraction):
+def synthetic(study, generator, seed, fraction, noise=1.0):
     """The synthetic set of a generator: a Cohort."""
-    return Cohort.load(study.need(f'sets/{set_name(generator, seed, fraction)}', REMEDY))
+    return Cohort.load(study.need(f'sets/{set_name(generator, seed, fraction, noise)}', REMEDY))
 
 
-def test_lesions(study, seed):
+def test_lesions(study, seed, noise=1.0):
     """The test lesions of a dev cohort: a Cohort."""
-    return Cohort.load(study.need(f'test/{seed}', REMEDY))
+    return Cohort.load(study.need(f'test/{cohort_name(seed, noise)}', REMEDY))
 
 
 def kept_result(study, name, compute, params, inputs, code):

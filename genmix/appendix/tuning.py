@@ -38,11 +38,16 @@ def run(study, cohorts, generators, lengths, profile='cpu', workers=0, scheduler
     return table[COLUMNS].round(5).reset_index(drop=True)
 
 
-def tried(run, home, seed, arm, fraction, profile):
-    """Scores of one setting on the test lesions of its dev cohort: a dict of COLUMNS, and the arm's name."""
-    study, (regime, batches, rules) = Study(run, home), classification(profile, steps=arm.steps)
-    train, test = dev_sets.training_split(study, seed, fraction, profile), dev_sets.test_lesions(study, seed)
-    made = dev_sets.synthetic(study, arm.generator, seed, fraction) if arm.generator else None
+def tried(run, home, seed, arm, fraction, profile, noise=1.0):
+    """Scores of one arm on the test lesions of a dev cohort: a dict of COLUMNS, the arm's name and the noise.
+
+    An arm without steps of its own has those of the profile.
+    """
+    own = {'steps': arm.steps} if arm.steps else {}
+    study, (regime, batches, rules) = Study(run, home), classification(profile, **own)
+    train = dev_sets.training_split(study, seed, fraction, profile, noise)
+    test = dev_sets.test_lesions(study, seed, noise)
+    made = dev_sets.synthetic(study, arm.generator, seed, fraction, noise) if arm.generator else None
     rule = rules.get(arm.rule)
 
     def compute():
@@ -55,9 +60,9 @@ def tried(run, home, seed, arm, fraction, profile):
         return {PRIMARY: found[PRIMARY, 'all'], 'argmax': plain[PRIMARY, 'all'], 'macro_auc': auc}
 
     about = {'method': arm.kind, 'generator': arm.generator, 'dose': arm.dose, 'balance': arm.balance}
-    about |= {'steps': arm.steps, 'cohort': seed, 'arm': arm.name}
+    about |= {'steps': regime.steps, 'cohort': seed, 'arm': arm.name, 'noise': noise}
     params = {'arm': asdict(arm), 'regime': asdict(regime), 'batches': asdict(batches), 'seed': seed}
     params |= {'rule': asdict(rule) if rule else {}}
     inputs = [c.content_hash for c in (train, test, made) if c is not None]
-    name = f'settings/{arm.slug}-{seed}'
+    name = f'settings/{arm.slug}-{dev_sets.cohort_name(seed, noise)}'
     return about | dev_sets.kept_result(study, name, compute, params, inputs, tried)

@@ -29,6 +29,7 @@ from genmix.plots.pretrained import (
     reconstructions,
 )
 from genmix.plots.scores import arm_points, confusion, loss_curve, regime_curves
+from genmix.plots.subgroups import failure_gallery, noise_scores, subgroup_scores
 from genmix.plots.textual_inversion import nearest_words
 from genmix.plots.trace import figure1, mixture_labels, run_times, traced_lesion
 from genmix.plots.tsne import nearest_lesions, tsne_panels, tsne_sources

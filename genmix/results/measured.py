@@ -83,6 +83,12 @@ def effect_map():
     return pd.read_csv(as_committed(path)) if path.exists() else None
 
 
+def noise():
+    """measured/noise.csv, dev cohorts scanned with more noise; None where it is missing."""
+    path = measured() / 'noise.csv'
+    return pd.read_csv(as_committed(path), keep_default_na=False) if path.exists() else None
+
+
 def long_run_claims(long: Cohorts) -> pd.DataFrame | None:
     """`claims.claims_table` of the cohorts, None where there are fewer than two."""
     return claims.claims_table(Sources.of_cohorts(long, data_size())) if len(long) > 1 else None

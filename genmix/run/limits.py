@@ -82,6 +82,7 @@ SHARED = {
             'bootstrap_draws',
             'dev_lesions',
             'classifier_steps',
+            'gallery',
         ),
         POSITIVE,
     ),

@@ -275,3 +275,19 @@ def test_window_at_known_hu():
     hu = np.array([-1000, level - width / 2, level, level + width / 2, 3000])
     assert windowed(hu, level, width).tolist() == [0, 0, 128, 255, 255]
     assert windowed(hu, level, width).dtype == np.uint8
+
+
+# ---- the option of the scanner
+def test_more_noise_of_the_scanner_changes_nothing_but_the_noise():
+    usual, noisy, silent = (phantom.draw('dev', (40, 20, 40), seed=3, noise=n) for n in (1, 2, 0))
+    same = ['id', 'patient', 'label', 'diameter_mm', 'subtype', 'slice_mm', 'pixel_mm']
+    assert usual.manifest[same].equals(noisy.manifest[same])
+    assert phantom.draw('dev', (40, 20, 40), seed=3).content_hash == usual.content_hash
+    assert set(noisy.extra.noise) == {2.0} and noisy.source.endswith('noise x 2)')
+    # gray levels well inside the window, where nothing is cut off: what is added is twice as large
+    middle = (silent.images > 60) & (silent.images < 195)
+    added = [(c.images.astype(float) - silent.images)[middle].std() for c in (usual, noisy)]
+    assert 1.9 < added[1] / added[0] < 2.05
+    for wrong in (-1, float('nan')):
+        with pytest.raises(StudyError, match='give 0 or more'):
+            phantom.draw('dev', (2, 2, 2), noise=wrong)

@@ -170,6 +170,14 @@ def test_oracle_draws_fresh_phantoms_of_one_class(study):
     assert np.array_equal(images, plan.draw('oracle', (0, 5, 0), image_size=32, seed=9).images)
 
 
+def test_the_oracle_is_as_noisy_as_the_cohort(study):
+    cohort = plan.draw('dev', (4, 4, 4), image_size=32, noise=2)
+    kind = generators.known()['oracle']
+    kind.fit(cohort, study.path('o', 'x').parent, kind.Config())
+    images = kind.load(study.folder / 'o').sample(1, 5, 9)
+    assert np.array_equal(images, plan.draw('oracle', (0, 5, 0), image_size=32, seed=9, noise=2).images)
+
+
 def test_within_class_sd_by_hand():
     flat = np.zeros((4, 32, 32), np.uint8)
     steps = np.arange(0, 80, 20, dtype=np.uint8)[:, None, None] + flat  # 0, 20, 40, 60: sd sqrt(500)

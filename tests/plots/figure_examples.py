@@ -8,7 +8,7 @@ from map_examples import made_up
 from genmix import plots
 from genmix.audit import findings
 from genmix.mixing.arms import arms_for
-from genmix.results import effect_map
+from genmix.results import effect_map, subgroups
 
 C = blobs((6, 4, 5))
 MAP = made_up(40)
@@ -126,6 +126,31 @@ SIZES = pd.DataFrame(
     ],
     columns=['generator', 'train_fraction', 'lesions', 'cohort', 'tstr', 'coverage', 'kid'],
 )
+GROUPS = pd.DataFrame(
+    [
+        (by, group, 40, 30, arm, 'all', 'balanced_accuracy', *(mean + shift + d for d in (0, -0.1, 0.3)))
+        for arm, shift in (('classical', 0.0), ('genmix-g@1/8', 0.05))
+        for by, group, mean in (
+            ('all lesions', 'all lesions', 0.7),
+            ('diameter', 'under 10 mm', 0.6),
+            ('diameter', 'over 15 mm', 0.8),
+        )
+    ],
+    columns=subgroups.COLUMNS,
+)
+FAILED = pd.DataFrame(
+    [('a', 0, 2, 1.0, 2, 0.97), ('b', 1, 0, 0.5, 2, 0.8)],
+    columns=['id', 'label', 'predicted', 'share', 'runs', 'confidence'],
+)
+NOISY = pd.DataFrame(
+    [
+        (noise, arm, cohort, 0.8 - noise / 10 + cohort / 100)
+        for noise in (1.0, 2.0)
+        for arm in ('classical', 'genmix-oracle@1/8')
+        for cohort in (0, 1)
+    ],
+    columns=['noise', 'arm', 'cohort', 'balanced_accuracy'],
+)
 ERRORS = pd.DataFrame(
     {
         'patients': [50, 100],
@@ -237,6 +262,12 @@ DRAW = {
     'claim_strip': lambda: plots.claim_strip(PARTS),
     'tuning_curves': lambda: plots.tuning_curves(TUNING),
     'data_size_curves': lambda: plots.data_size_curves(SIZES),
+    'subgroup_scores': lambda: plots.subgroup_scores(GROUPS, ['classical', 'genmix-g@1/8'], 'population'),
+    'failure_gallery': lambda: plots.failure_gallery(
+        C.images[:2], FAILED, C.class_names, ['13 mm, slice 5 mm', '']
+    ),
+    'failure_gallery of none': lambda: plots.failure_gallery(C.images[:0], FAILED[:0], C.class_names, []),
+    'noise_scores': lambda: plots.noise_scores(NOISY),
     'mixing_effects': lambda: plots.mixing_effects(GAINS),
     'selection_error': lambda: plots.selection_error(ERRORS, 98),
     'selection_error of an unknown size': lambda: plots.selection_error(ERRORS),

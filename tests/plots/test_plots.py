@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import blobs
 from figure_examples import BLOOD, CONTROLS, DRAW, LOG, MASS, NEAR, ODD, SKIN, C, card_of
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -210,3 +211,37 @@ def test_places_without_another_patient_stay_empty():
     assert np.array_equal(shown[4], C.images[5]) and np.array_equal(shown[2], C.images[4])
     assert (shown[5] == 255).all()
     assert [fig.axes[i].get_ylabel().split()[-1] for i in (2, 5)] == ['2', '1']
+
+
+def test_groups_of_lesions_have_their_intervals_cut_at_the_range_of_the_metric():
+    fig = DRAW['subgroup_scores']()
+    first, second = fig.axes
+    assert [t.get_text() for t in second.get_yticklabels()] == ['under 10 mm (n = 40)', 'over 15 mm (n = 40)']
+    classical, genmix = second.containers
+    (bars,) = genmix.lines[2]
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([55, 95]),
+        pytest.approx([75, 100]),
+    ]
+    assert 'GenMix g @1/8: all lesions 75, under 10 mm 65 and over 15 mm 85.' in fig.alt
+    assert classical.get_label() == 'classical' and fig.legends[0].get_title().get_text() == 'population'
+
+
+def test_a_failure_is_framed_in_its_true_class_and_large_enough_to_see():
+    fig = DRAW['failure_gallery']()
+    fig.draw_without_rendering()
+    first, second = fig.axes[:2]
+    assert first.get_title() == 'small\n→ large' and first.get_xlabel() == '13 mm, slice 5 mm\n2 of 2, 97%'
+    assert second.get_xlabel() == '1 of 2, 80%' and np.array_equal(second.images[0].get_array(), C.images[1])
+    assert [ax.spines['left'].get_edgecolor() for ax in (first, second)] == [
+        to_rgba(plots.style.class_colour(k)) for k in (0, 1)
+    ]
+    assert min(first.get_window_extent().width, first.get_window_extent().height) >= 64, 'pixels'
+    assert '1 small named large and 1 middle named small.' in fig.alt
+
+
+def test_each_noise_has_the_mean_of_its_cohorts():
+    fig = DRAW['noise_scores']()
+    assert 'noise x 1, classical 70.5 and genmix-oracle@1/8 70.5; noise x 2, classical 60.5' in fig.alt
+    points = [line.get_xdata().tolist() for line in fig.axes[0].lines if len(line.get_xdata()) == 2]
+    assert points == [pytest.approx(v) for v in ([70, 71], [70, 71], [60, 61], [60, 61])]

@@ -75,25 +75,31 @@ NODULE_COUNT = {'nodular': (2, 6), 'poor': (0, 2), 'hypervascular': (1, 4)}  # f
 NODULE_NEEDS_MM = 5  # of diameter, each: so that nodules do not hide a small lesion.  Assumption
 
 
-def draw(population='cohort', counts=COUNTS, n_patients=None, image_size=64, seed=0):
+def draw(population='cohort', counts=COUNTS, n_patients=None, image_size=64, seed=0, noise=1.0):
     """A Cohort of phantom lesions, shuffled; the same bytes for the same arguments.
 
     population  one of POPULATIONS; their random streams and ids never meet
     counts      lesions of each class, in the order of CLASS_NAMES; zeros are fine
     n_patients  each gets at least one lesion; None keeps the proportion of 502 patients to 1,290 lesions
     image_size  pixels a side; changes the sampling and the noise texture, not the lesions
-    extra columns: diameter_mm, subtype, slice_mm, pixel_mm
+    noise       of the scanner, as a multiple of that of the plan: 2 doubles it; the lesions stay
+    extra columns: diameter_mm, subtype, slice_mm, pixel_mm, noise
 
     Raises StudyError for an unknown population, counts that are no three whole numbers,
-    more patients than lesions, or an image_size below 16.
+    more patients than lesions, an image_size below 16, or a negative noise.
     """
     if image_size < 16:
         raise StudyError(f'image_size={image_size} shows no lesion: take 16 or more (32 to 128 are usual).')
+    if not noise >= 0:
+        raise StudyError(f'noise={noise} is no multiple of the image noise: give 0 or more (1 is usual).')
     lesions = plan(population, counts, n_patients, seed)
-    images = windowed(render_hu(lesions, image_size, _streams(population, seed)[1]), *WINDOW)
-    extra = lesions[['diameter_mm', 'subtype', 'slice_mm']].assign(pixel_mm=lesions.fov_mm / image_size)
+    scanned = lesions.assign(noise_hu=noise * lesions.noise_hu)
+    images = windowed(render_hu(scanned, image_size, _streams(population, seed)[1]), *WINDOW)
+    extra = lesions[['diameter_mm', 'subtype', 'slice_mm']]
+    extra = extra.assign(pixel_mm=lesions.fov_mm / image_size, noise=float(noise))
     label, patient, ids = (lesions[name].to_numpy() for name in ('label', 'patient', 'id'))
-    return Cohort(images, label, patient, CLASS_NAMES, f'phantom ({population}, seed {seed})', ids, extra)
+    source = f'phantom ({population}, seed {seed}{"" if noise == 1 else f", noise x {noise:g}"})'
+    return Cohort(images, label, patient, CLASS_NAMES, source, ids, extra)
 
 
 def plan(population='cohort', counts=COUNTS, n_patients=None, seed=0):
