@@ -114,7 +114,7 @@ def train_autoencoder(images, settings, folder):
     loop = TrainingLoop(
         folder / 'autoencoder',
         {'autoencoder': networks.make_autoencoder(size)},
-        replace(settings, steps=settings.autoencoder_steps, lr=settings.autoencoder_lr),
+        replace(settings, steps=settings.autoencoder_steps, lr=settings.autoencoder_lr, muon_lr=0.0),
         settings.checkpoint_every,
         key_for(settings, KEYED, size.image, size.latent_channels, size.autoencoder, content_hash(images)),
     )

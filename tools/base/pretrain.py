@@ -31,7 +31,7 @@ from tools.base.model_card import export, save_sheet
 from tools.base.settings import RECIPE, Settings
 from tools.base.training_images import content_hash, key_for, training_images
 
-KEYED = ('steps', 'batch_size', 'lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
+KEYED = ('steps', 'batch_size', 'lr', 'muon_lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
 
 
 def train_denoiser(variant, autoencoder, training, settings, folder, begin=None, accelerator=None):

@@ -31,7 +31,8 @@ class Settings:
     whitening: float = bounded(at_least=0, at_most=1)  # of the latents, see autoencoder.Frequencies
     steps: int = bounded(above=0)  # of denoiser and text encoder
     batch_size: int = bounded(above=0)
-    lr: float = bounded(above=0)
+    lr: float = bounded(above=0)  # of AdamW
+    muon_lr: float = bounded(at_least=0)  # of Muon, for the matrices of the denoiser; 0: AdamW for all
     condition_dropout: float = bounded(at_least=0, at_most=1)  # share of captions left empty in training
     min_snr: float = bounded(at_least=0)  # gamma of min-SNR weights, 0: off
     ema: float = bounded(at_least=0, at_most=1)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from genmix import StudyError
+from genmix.generators.latent.optimisers import Optimisers
 from genmix.run.device import DEVICE
 from genmix.run.files import atomic_write
 from genmix.run.gpu import peak_memory
@@ -25,14 +26,14 @@ FINAL_LR = 0.02  # share of the peak learning rate that the cosine schedule ends
 
 
 class TrainingLoop:
-    """Trains networks together with AdamW and keeps an exponential moving average (EMA) of their weights.
+    """Trains networks together and keeps an exponential moving average (EMA) of their weights.
 
-    folder            holds checkpoint.safetensors (weights, EMA, moments of AdamW, the step) and log.csv.
-                      The checkpoint may be that of a finished training of fewer steps, `before` (else 0): the
-                      learning rate is then that of the longer schedule, far from its end
+    folder            holds checkpoint.safetensors (weights, EMA, moments of the optimisers, the step) and
+                      log.csv.  The checkpoint may be that of a finished training of fewer steps, `before`
+                      (else 0): the learning rate is then that of the longer schedule, far from its end
     networks          {name: module} with their initial weights; what requires no gradient is not trained
-    config            has `steps`, peak learning rate `lr`, EMA decay per step `ema` (less at first) and
-                      `seed`
+    config            has `steps`, peak learning rate `lr` (and perhaps `muon_lr`, see Optimisers), EMA decay
+                      per step `ema` (less at first) and `seed`
     checkpoint_every  steps from one checkpoint to the next
     key               identifies data and settings: a checkpoint with another key is refused (StudyError)
     accelerator       accelerate.Accelerator when several processes train together: gradients are averaged
@@ -57,9 +58,8 @@ class TrainingLoop:
             f'{name}.{k}': p for name, net in self.averages.items() for k, p in net.named_parameters()
         }
         self.means = {name: averaged[name] for name in self.parameters}
-        self.optimiser = torch.optim.AdamW(
-            self.parameters.values(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-        )
+        muon_lr = getattr(config, 'muon_lr', 0.0)
+        self.optimisers = Optimisers(self.networks, self.parameters, config.lr, muon_lr)
         self.step, self.before, self.log = 0, 0, []
         if self.file.exists():
             self._resume()
@@ -88,7 +88,12 @@ class TrainingLoop:
             losses.append(self._train_step(loss_of))
             if step % max(every // 5, 1) == 0 or last:
                 loss, passed = torch.stack(losses).mean().item(), time.time() - start
-                row = {'step': step, 'loss': loss, 'lr': self._lr(), 'seconds': earlier + passed}
+                row = {
+                    'step': step,
+                    'loss': loss,
+                    'lr': self.config.lr * self._lr_share(),
+                    'seconds': earlier + passed,
+                }
                 self.log.append(row | self._speed((step - since) / passed))
                 losses = []
             due = step % every == 0 or last
@@ -113,14 +118,12 @@ class TrainingLoop:
     def _train_step(self, loss_of):
         generator = torch.Generator().manual_seed(self.config.seed * 10_000_019 + self.step)
         loss = loss_of(generator)
-        for group in self.optimiser.param_groups:
-            group['lr'] = self._lr()
-        self.optimiser.zero_grad()
+        self.optimisers.zero_grad()
         loss.backward()
         if self.accelerator:
             self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-        self.optimiser.step()
+        self.optimisers.step(self._lr_share())
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.means.values()), list(self.parameters.values()), 1 - decay)
@@ -131,19 +134,19 @@ class TrainingLoop:
         mean = self.accelerator.reduce(parameters_to_vector(gradients), 'mean')  # at once: each call waits
         vector_to_parameters(mean, gradients)
 
-    def _lr(self):
-        """Learning rate of this step: linear warm-up, then cosine."""
+    def _lr_share(self):
+        """Share of the peak learning rates at this step: linear warm-up, then cosine."""
         steps = self.config.steps
         cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / steps)
         warmup = min(1, self.step / min(WARMUP, max(1, steps // 10)))
-        return self.config.lr * warmup * (FINAL_LR + (1 - FINAL_LR) * cosine)
+        return warmup * (FINAL_LR + (1 - FINAL_LR) * cosine)
 
     def _save(self):
         tensors = {}
         for name, p in self.parameters.items():
-            moments = self.optimiser.state[p]
             tensors |= {f'weight.{name}': p, f'ema.{name}': self.means[name]}
-            tensors |= {f'{k}.{name}': moments[k] for k in ('exp_avg', 'exp_avg_sq')}
+        for moment, of in self.optimisers.moments().items():
+            tensors |= {f'{moment}.{name}': tensor for name, tensor in of.items()}
         about = {'step': str(self.step), 'key': self.key, 'log': json.dumps(self.log)}
         about |= {'steps': str(self.config.steps), 'before': str(self.before)}
         with atomic_write(self.file) as part:
@@ -169,7 +172,10 @@ class TrainingLoop:
             for name, p in self.parameters.items():
                 p.copy_(saved.get_tensor(f'weight.{name}'))
                 self.means[name].copy_(saved.get_tensor(f'ema.{name}'))
-                moments = {k: saved.get_tensor(f'{k}.{name}').to(DEVICE) for k in ('exp_avg', 'exp_avg_sq')}
-                step = torch.tensor(float(self.step), device=DEVICE)
-                self.optimiser.state[p] = {'step': step, **moments}
+            moments = {}
+            for key in saved.keys():  # noqa: SIM118 (no dict)
+                kind, name = key.split('.', 1)
+                if kind not in ('weight', 'ema'):
+                    moments.setdefault(kind, {})[name] = saved.get_tensor(f'{kind}.{name}').to(DEVICE)
+        self.optimisers.restore(self.step, moments)
         log.info(f'{self.folder.name}: resumed from step {self.step}')
