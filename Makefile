@@ -56,12 +56,19 @@ all: $(ENV) ## run the whole study into runs/cpu
 	@$(CHECKED_MAKE) chain
 
 # COHORTS=24 are the seeds 100 to 123; COHORTS=100-111 those; dev cohorts have seeds from 9000 on.  SET is for dev cohorts alone.
-COHORTS ?= 24
+study:      COHORTS ?= 24
+study-real: COHORTS ?= 15
 WORKERS ?= 0
 DASK    ?=
+IMAGES  ?= 250
 
 study: $(ENV) ## the long run of PROTOCOL.md, COHORTS=24 of them, each kept in measured/study/ when it is finished (hours; a stopped one goes on)
 	@$(PY) -m tools.study --cohorts '$(COHORTS)' --profile $(PROFILE) --set "$$GENMIX_SET" --workers '$(WORKERS)' --dask '$(DASK)' $(if $(KEEP),--keep)
+	@$(PY) -m tools.readme
+
+study-real: $(ENV) ## the same on a large set of real images, RUN=name, divided into COHORTS=15 of IMAGES=250: each kept in measured/real/name/ (hours)
+	@$(PY) -m tools.study_real --name $(RUN) --cohorts '$(COHORTS)' --images '$(IMAGES)' --only '$(ONLY)' --profile $(PROFILE) \
+	  --set "$$GENMIX_SET" --workers '$(WORKERS)' --dask '$(DASK)' $(if $(KEEP),--keep)
 	@$(PY) -m tools.readme
 
 tuning: $(ENV) ## equal tuning of each method, on dev cohorts (hours; a stopped one goes on); writes measured/tuning.csv, for PROTOCOL.md
@@ -198,7 +205,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study tuning curves subgroups noise map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
+.PHONY: help env all chain study study-real tuning curves subgroups noise map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

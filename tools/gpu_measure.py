@@ -122,7 +122,8 @@ def vgg(values):
     cohort, arm = lesions(values['01_data']['image_size']), arms_for(['dcgan'])['genmix-dcgan@1/8']
     rule = GenMix(alpha=own['alpha'], larger=own['larger'], pairing=own['pairing'])
     batches = BatchConfig(mixed_share=own['mixed_share'], pairing=own['pairing'], mixup_off=0.0)
-    config = TrainingConfig(steps=together, batch_size=n, lr=3e-4, weight_decay=0.02, input_size=side)
+    optimisation = {'batch_size': n, 'lr': 3e-4, 'weight_decay': 0.02, 'augmentation_strength': 1.0}
+    config = TrainingConfig(steps=together, input_size=side, **optimisation)
     model = Classifier(3, own['vgg_width'], side)
 
     def study(number):

@@ -12,7 +12,8 @@ from joblib import cpu_count
 
 from genmix import StudyError
 from genmix.appendix import long_run
-from genmix.appendix.long_run import PROFILE, Plan, folder_of, is_confirmatory
+from genmix.appendix.long_run import PROFILE, Plan, is_confirmatory
+from genmix.results.cohorts import without_paths
 from genmix.results.compact import Compact
 from genmix.results.measured import as_committed, checksums, measured, tuning
 from genmix.run.files import file_lock
@@ -47,8 +48,11 @@ def is_finished(path, plan, seed):
         return False
     keep_checksum(path)
     asked = asked_of(plan, seed)
-    made = Compact.load(path).about.get('params', {}).get('set', asked)
-    if differing := [key for key in sorted({*asked, *made}) if str(made.get(key)) != str(asked.get(key))]:
+    about = Compact.load(path).about
+    made = about.get('params', {}).get('set', asked)
+    differing = [key for key in sorted({*asked, *made}) if str(made.get(key)) != str(asked.get(key))]
+    differing += [key for key, value in plan.about.items() if about.get(key) != value]
+    if differing:
         raise StudyError(
             f'{path.name} was made with another {differing[0]}: cohorts that are compared are made alike, so '
             'remove it, or ask for what it was made with.'
@@ -57,9 +61,9 @@ def is_finished(path, plan, seed):
 
 
 def asked_of(plan, seed):
-    """SET of a cohort as params.yaml has it: {key: value}."""
+    """SET of a cohort as params.yaml has it, but for paths of this machine: {key: value}."""
     every = notebooks(home() / 'notebooks', appendices=True)
-    return read_settings(split_set(plan.asked(seed)), parameter_of(every))
+    return without_paths(read_settings(split_set(plan.asked(seed)), parameter_of(every)))
 
 
 def keep_checksum(path):
@@ -76,7 +80,7 @@ def keep_checksum(path):
 
 def make_missing(seeds, plan, workers, scheduler, keep):
     """Make the cohorts that have no file yet; returns {seed: what went wrong}."""
-    place = {seed: folder_of(home(), seed, plan.profile) / f'cohort-{seed}.npz' for seed in seeds}
+    place = {seed: plan.folder(home(), seed) / f'cohort-{seed}.npz' for seed in seeds}
     missing = [seed for seed in seeds if not is_finished(place[seed], plan, seed)]
     log.info(f'{len(seeds) - len(missing)} of {len(seeds)} cohorts are finished, {len(missing)} to make')
     cores, failed = cpu_count(), {}
@@ -96,18 +100,17 @@ def make_missing(seeds, plan, workers, scheduler, keep):
     return failed
 
 
-@cli.command
-def main(argv):
-    parser = cli.parser('tools.study', __doc__)
-    parser.add_argument('--cohorts', default='24', help='how many, or their seeds (default %(default)s)')
+def add_options(parser, about_set):
+    """The options that long runs share; what --set is for."""
     parser.add_argument('--profile', default=PROFILE, help='of params/ (default %(default)s)')
-    parser.add_argument('--set', default='', help='parameters of dev cohorts that differ')
+    parser.add_argument('--set', default='', help=about_set)
     parser.add_argument('--workers', type=int, default=0, help='cohorts side by side (default: one a core)')
     parser.add_argument('--dask', default='', help='address of a Dask scheduler whose workers make them')
     parser.add_argument('--keep', action='store_true', help='leave images, weights and notebooks in the runs')
-    args = parser.parse_args(argv)
-    seeds = long_run.seeds_of(args.cohorts)
-    plan = plan_for(seeds, args.profile, args.set)
+
+
+def finish_all(seeds, plan, args):
+    """Make the cohorts that have no file yet; StudyError, naming the first, where some are not finished."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         failed = make_missing(seeds, plan, args.workers, args.dask, args.keep)
@@ -119,6 +122,16 @@ def main(argv):
             f'{len(failed)} of {len(seeds)} cohorts are not finished; cohort {seed}: '
             f'{error.removeprefix("error: ")}'
         )
+
+
+@cli.command
+def main(argv):
+    parser = cli.parser('tools.study', __doc__)
+    parser.add_argument('--cohorts', default='24', help='how many, or their seeds (default %(default)s)')
+    add_options(parser, 'parameters of dev cohorts that differ')
+    args = parser.parse_args(argv)
+    seeds = long_run.seeds_of(args.cohorts)
+    finish_all(seeds, plan_for(seeds, args.profile, args.set), args)
 
 
 if __name__ == '__main__':

@@ -33,15 +33,15 @@ CHILDREN: set[subprocess.Popen] = set()
 INHERITED = ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'GENMIX_SET')  # of the make that called: not for these runs
 
 
-def seeds_of(text: str) -> list[int]:
+def seeds_of(text: str, name: str = 'COHORTS') -> list[int]:
     """Seeds of cohorts: '24' are 24 from FIRST on, '100-111' those, '103' or '100,105,9000-9003' as well.
 
-    A number below FIRST counts cohorts.  StudyError for anything else.
+    A number below FIRST counts cohorts.  StudyError for anything else, which says `name`.
     """
     found: list[int] = []
     for part in text.replace(' ', '').split(','):
         if not (match := re.fullmatch(r'(\d+)(?:-(\d+))?', part)):
-            raise StudyError(f'COHORTS is "{text}": give a number of cohorts, or seeds such as 100-111.')
+            raise StudyError(f'{name} is "{text}": give a number of cohorts, or seeds such as 100-111.')
         low, high = int(match[1]), int(match[2] or match[1])
         if match[2] is None and low < FIRST:
             low, high = FIRST, FIRST + low - 1
@@ -49,7 +49,7 @@ def seeds_of(text: str) -> list[int]:
     found = list(dict.fromkeys(found))
     if not found or min(found) < FIRST:
         raise StudyError(
-            f'COHORTS is "{text}": cohorts have seeds from {FIRST} on, dev cohorts from {DEV} on.'
+            f'{name} is "{text}": cohorts have seeds from {FIRST} on, dev cohorts from {DEV} on.'
         )
     return found
 
@@ -83,6 +83,19 @@ class Plan:
         if self.steps:
             words.append(f'08_classification.steps={self.steps}')
         return ' '.join([*words, self.extra]).strip()  # of one key given twice, the last value counts
+
+    def run(self, seed: int) -> str:
+        """Name of the run of one cohort."""
+        return run_name(seed, self.profile)
+
+    def folder(self, home: Path, seed: int) -> Path:
+        """Where the file of one cohort goes."""
+        return folder_of(home, seed, self.profile)
+
+    @property
+    def about(self) -> dict:
+        """What the files of its cohorts say beside what every run says of itself."""
+        return {}
 
 
 def confirmatory_plan(text: str, tuning: pd.DataFrame | None) -> Plan:
@@ -122,11 +135,11 @@ def finish(seed: int, home: Path, plan: Plan, cores: int = 1, keep: bool = False
 
     Returns (seed, what went wrong or '').
     """
-    study = Study(run_name(seed, plan.profile), home)
+    study = Study(plan.run(seed), home)
     failed = chain(study, plan.asked(seed), plan.profile, cores, f'cohort {seed}')
     if not failed:
         try:
-            pack_run(study).save(folder_of(Path(home), seed, plan.profile) / f'cohort-{seed}.npz')
+            pack_run(study, **plan.about).save(plan.folder(Path(home), seed) / f'cohort-{seed}.npz')
         except StudyError as error:
             return seed, str(error)
         if not keep:

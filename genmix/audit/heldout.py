@@ -27,6 +27,7 @@ def audit_lesions(study, dataset, evaluation, reference, judge_training):
 
     Phantoms: so many lesions per class, fresh from population `dev`, in stages audit/lesions/<name>.  Real
     data: held-out lesions in two halves by patient, and the training split; the numbers do not count.
+    Held out of a sub-sample is what its run calibrates on, which no cohort trains or is tested on.
     Raises NotEnough when a half lacks lesions of a class.
     """
     if dataset != 'phantom':
@@ -68,7 +69,10 @@ def _held_out(study):
 
     Lesions of patients that this run leaves unused, where they are enough, so that generators may be improved
     by the card without the test patients.  An official split may leave a part of a patient unused: not those.
+    Of a sub-sample: the images apart from cohorts and test population.
     """
+    if study.key('calibration'):
+        return Cohort.load(study.need('calibration', '01_data')), cohorts.part(study)
     cohort, splits = cohorts.open_cohort(study)
     role = pd.Series(splits.fold0.to_numpy(), index=splits.id)[cohort.ids].to_numpy()
     trains, tested = (np.isin(cohort.patients, cohort.patients[role == part]) for part in ('train', 'test'))

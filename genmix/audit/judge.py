@@ -21,7 +21,7 @@ from genmix.run.gpu import gpu_job
 
 SIZE = 32  # side of its input [px]; at 64 it is 1 point better and 2.4 times slower
 CHANNELS = (16, 32, 64, 128)
-BATCH, LR, WEIGHT_DECAY = 64, 4e-3, 0.02
+OPTIMISATION = {'batch_size': 64, 'lr': 4e-3, 'weight_decay': 0.02}
 ARM = Arm(name='reference', kind='real', balance='balanced')
 
 
@@ -58,7 +58,7 @@ def train_reference(cohort, steps, seed=0):
     torch.manual_seed(seed)
     gray = cohort.images / np.float32(255)
     model = ReferenceClassifier(len(cohort.class_names), float(gray.mean()), float(gray.std()))
-    config = TrainingConfig(steps=steps, batch_size=BATCH, lr=LR, weight_decay=WEIGHT_DECAY, input_size=SIZE)
+    config = TrainingConfig(steps=steps, **OPTIMISATION, input_size=SIZE, augmentation_strength=1.0)
     with gpu_job('reference classifier', lower='reference_lesions'):
         fit_classifier(model, ARM, Pool(cohort), config, seed)
     return model.eval()

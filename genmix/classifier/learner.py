@@ -17,12 +17,14 @@ from genmix.run.device import DEVICE, send
 class SoftLabelBatches(Callback):
     """Turns rows (a, b, lambda) of the pool into images and soft labels: augment each parent, then mix.
 
+    strength   of the classical augmentation, 0 for none
+
     A stored GenMix image is one row, so one warp serves both of its parents.  Rows come on the CPU, where it
     is known without waiting for a GPU which of them are mixed.
     """
 
-    def __init__(self, pool, classical, size, seed):
-        self.pool, self.classical, self.size, self.rng = pool, classical, size, np.random.default_rng(seed)
+    def __init__(self, pool, strength, size, seed):
+        self.pool, self.strength, self.size, self.rng = pool, strength, size, np.random.default_rng(seed)
 
     def before_batch(self):
         a, b, lam, *mask = *self.learn.xb, *self.learn.yb
@@ -40,7 +42,7 @@ class SoftLabelBatches(Callback):
 
     def images(self, rows):
         x = self.pool.images[rows].float()
-        return resized(affine_warp(x, self.rng) if self.classical else x, self.size)
+        return resized(affine_warp(x, self.rng, self.strength) if self.strength else x, self.size)
 
 
 class LossLog(Callback):

@@ -40,7 +40,7 @@ def fit_classifier(
     draws = Batches(arm, pool, config.steps, config.batch_size, seed, batches, rule)
     seed_all(seed)
     model.to(DEVICE).train()
-    losses, lr = LossLog(), config.lr
+    losses, lr, strength = LossLog(), config.lr, arm.classical * config.augmentation_strength
     adamw: Any = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
     learn = ResidentLearner(
         draws,
@@ -49,7 +49,7 @@ def fit_classifier(
         opt_func=adamw,
         lr=lr,
         wd=config.weight_decay,
-        cbs=[SoftLabelBatches(pool, arm.classical, config.input_size, seed + 1), losses],
+        cbs=[SoftLabelBatches(pool, strength, config.input_size, seed + 1), losses],
     )
     learn.fit(1, cbs=ParamScheduler({'lr': combined_cos(0.25, lr / 25, lr, lr / 1e4)}))
     return torch.stack(losses.losses).float().cpu().numpy()

@@ -9,15 +9,20 @@ import torch.nn.functional as F
 from genmix.run.device import send
 
 
-def affine_warp(x, rng, zoom=0.15, shift=0.08):
+def affine_warp(x, rng, strength=1.0, zoom=0.15, shift=0.08):
     """Classical augmentation of a batch in one warp: flips, any rotation, zoom, shift; borders are reflected.
 
     x float (n, 1, H, W); `zoom` and `shift` are the largest relative changes.  `rng` is a NumPy Generator.
+    strength   in (0, 1], the share of each that is used: of the half turn either way, of zoom and shift, and
+               of the flips, so that half of it is the share of images that are flipped
     """
     n, _, h, w = x.shape
-    angle, scale = rng.uniform(-math.pi, math.pi, n), rng.uniform(1 - zoom, 1 + zoom, n)
+    turn, zoom, shift = math.pi * strength, zoom * strength, shift * strength
+    angle, scale = rng.uniform(-turn, turn, n), rng.uniform(1 - zoom, 1 + zoom, n)
     cos, sin, flip = np.cos(angle) * scale, np.sin(angle) * scale, rng.choice([-1.0, 1.0], n)
     move = rng.uniform(-2 * shift, 2 * shift, (2, n))  # the grid spans [-1, 1]
+    if strength < 1:
+        flip = np.where(rng.random(n) < strength, flip, 1.0)
     # A place in the image as one complex number: F.affine_grid by broadcasting, several times faster.
     along, down, move = (
         send(torch.as_tensor(a + 1j * b, dtype=torch.complex64), x.device)[:, None, None]

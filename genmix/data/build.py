@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -24,9 +25,14 @@ READERS = {
     'folder': ('genmix.data.readers.folder', (*FILES, *PICTURES)),
     'ct': ('genmix.data.readers.ct.dataset', (*FILES, *PATCHES, 'classes')),
     'medmnist': ('genmix.data.readers.medmnist', ('data_dir', 'channel', *MEDMNIST)),
+    'subsample': ('genmix.data.readers.subsample', ('data_dir',)),
 }
 CALIBRATION_SEED = 100_000  # plus that of the cohort: no other use of population `dev` reaches it
-HOLDS = {'folder': 'one sub-folder of images per class', 'ct': 'lesions.csv and the volumes'}
+HOLDS = {
+    'folder': 'one sub-folder of images per class',
+    'ct': 'lesions.csv and the volumes',
+    'subsample': 'a part of a large set, as `make study-real` divides it',
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,17 +64,15 @@ def make_cohort(study, config, **reading):
 
     Every set is checked before it is split (`checks.examine`).  Returns (cohort, splits).  Raises StudyError
     for what the reader, the checks or the split find wrong.
+
+    A sub-sample brings images that are no part of it: stages `population` and `calibration`.
     """
-    module, names = READERS[config.dataset]
-    reading = {name: value for name, value in reading.items() if name in names}
-    if config.dataset in HOLDS and not reading.get('data_dir'):
-        raise StudyError(f'dataset={config.dataset} needs data_dir: the folder with {HOLDS[config.dataset]}.')
-    reader = importlib.import_module(module)
+    reader, reading = reader_of(config, reading)
 
     def build(out):
         from genmix.data import checks  # slow to import, and needed once
 
-        cohort, found, flagged = checks.examine(*_read(study, reader, config, reading))
+        cohort, found, flagged = checks.examine(*read_set(study, reader, config, reading))
         if config.folds == 1 and 'official' in cohort.extra:
             split = splits.official_splits(cohort, config.train_fraction, config.seed)
         else:
@@ -78,9 +82,29 @@ def make_cohort(study, config, **reading):
         for name, rows in (('splits', split), ('audit', found), ('flagged', flagged)):
             rows.to_csv(out / f'{name}.csv', index=False)
 
-    inputs = [code_key(reader), *_read_from(study, reader, config, reading)]
+    inputs = [code_key(reader), *read_from(study, reader, config, reading)]
     study.stage('cohort', build, asdict(config) | reading, inputs)
+    if config.dataset == 'subsample':
+        for name, folder in reader.beside(study.outside(reading['data_dir'])).items():
+            copy = partial(_copy, folder)
+            study.stage(name, copy, inputs=[files_hash(folder)], code=reader)
     return open_cohort(study)
+
+
+def _copy(folder, out):
+    Cohort.load(folder).save(out)
+
+
+def reader_of(config, reading):
+    """(module that reads the dataset, those of the parameters `reading` that it takes).
+
+    StudyError where it lacks the folder of images.
+    """
+    module, names = READERS[config.dataset]
+    reading = {name: value for name, value in reading.items() if name in names}
+    if config.dataset in HOLDS and not reading.get('data_dir'):
+        raise StudyError(f'dataset={config.dataset} needs data_dir: the folder with {HOLDS[config.dataset]}.')
+    return importlib.import_module(module), reading
 
 
 def _places(study, data_dir='', labels_csv='', **_):
@@ -93,13 +117,15 @@ def _medmnist(reading):
     return {name.removeprefix('medmnist_'): reading[name] for name in MEDMNIST if name in reading}
 
 
-def _read(study, reader, config, reading):
+def read_set(study, reader, config, reading):
     """(cohort, notes for the checks) of the reader of config.dataset."""
     size, (data_dir, table) = config.image_size, _places(study, **reading)
     if config.dataset == 'phantom':
         return reader.draw('cohort', reading['lesions'], reading['patients'], size, config.seed), []
     if config.dataset == 'folder':
         return reader.load(data_dir, size, table, **{k: reading[k] for k in PICTURES if k in reading})
+    if config.dataset == 'subsample':
+        return reader.load(data_dir), []
     if config.dataset == 'medmnist':
         channel = reading.get('channel', 'gray')
         return reader.load(data_dir, size, **_medmnist(reading), channel=channel)
@@ -107,7 +133,7 @@ def _read(study, reader, config, reading):
     return reader.load(data_dir, patches, table, reading['classes'], cache=study.path('.volumes'))
 
 
-def _read_from(study, reader, config, reading):
+def read_from(study, reader, config, reading):
     """Fingerprints of the files that a cohort is read from."""
     if config.dataset == 'phantom':
         return []

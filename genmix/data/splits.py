@@ -63,6 +63,19 @@ def official_splits(cohort: Cohort, train_fraction: float = 1.0, seed: int = 0) 
     return table
 
 
+def subsamples(cohort: Cohort, parts: int, images: int, seed: int = 0) -> np.ndarray:
+    """Disjoint sub-samples of about `images` lesions: the number of that of each lesion, int (n,), or -1.
+
+    Patients stay whole, and classes keep their proportions, also among those that are in none, -1
+    (StratifiedGroupKFold over as many patients as are needed).  Every class needs `parts` patients.
+    """
+    table, number = _table(cohort), np.full(len(cohort), -1)
+    lesions = _spread(table, seed).sum(axis=1)
+    own = table.patient.isin(lesions.index[lesions.cumsum() <= parts * images]).to_numpy()
+    number[own] = _parts(table[own], parts, np.random.RandomState(seed))
+    return number
+
+
 def select(cohort: Cohort, splits: pd.DataFrame, fold: int = 0, role: str = 'train') -> Cohort:
     """The lesions of `cohort` that have `role` ('train', 'unused' or 'test') in a fold of `splits`.
 
@@ -152,7 +165,16 @@ def _test_parts(table, n_classes, n_folds, folds, seed):
 
 
 def _first_patients(table, fraction, seed):
-    """The patients of the training lesions `table` that a fraction keeps.
+    """The patients of the training lesions `table` that a fraction keeps: the first ones of `_spread`, at
+    least one of each class.
+    """
+    order = _spread(table, seed)
+    first = order.gt(0).idxmax().nunique()
+    return order.index[: max(round(fraction * len(order)), first)]
+
+
+def _spread(table, seed):
+    """Lesions per class of each patient of `table`, patients in an order of which any stretch is typical.
 
     Patients are sorted by which lesions they have, rarest class first, and selected along that list by a
     sequence of golden-ratio steps (low discrepancy): any number of them lies evenly along it, so kinds and
@@ -166,5 +188,4 @@ def _first_patients(table, fraction, seed):
     place = (np.arange(len(counts)) * GOLDEN + random.random_sample()) % 1
     order = counts.iloc[np.argsort(place)]
     first = order.gt(0).idxmax().unique()
-    first_patients = order.index[np.argsort(~order.index.isin(first), kind='stable')]
-    return first_patients[: max(round(fraction * len(order)), len(first))]
+    return order.iloc[np.argsort(~order.index.isin(first), kind='stable')]

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from genmix import StudyError
-from genmix.data.build import open_cohort
+from genmix.data.build import FILES, open_cohort
 from genmix.data.cohort import read_rows
 from genmix.mixing.arms import Arm
 from genmix.results import calibration
@@ -34,10 +34,11 @@ from genmix.run.study import Study
 DIGITS = 4  # of the numbers of a generator card
 
 
-def pack_run(study: Study) -> Compact:
-    """A finished run on phantoms, small; StudyError when a stage is missing.
+def pack_run(study: Study, **more) -> Compact:
+    """A finished run that has a test population, small; StudyError when a stage is missing.
 
-    Beside predictions: arms, commit, versions, parameters, the generator card, what mixing did to the sets.
+    Beside predictions: arms, commit, versions, parameters, the generator card, what mixing did to the sets,
+    where the images come from, and what `more` says.
     """
     made = study.need('predictions', '08_classification')
     cohort, _ = open_cohort(study)
@@ -48,12 +49,14 @@ def pack_run(study: Study) -> Compact:
     about = {
         'cohort': study.provenance('cohort')['params']['seed'],
         'class_counts': cohort.counts.tolist(),
+        'source': cohort.source,
         'arms': written['params']['arms'],
         'git': written.get('git', ''),
         'packages': written.get('packages', {}),
         'params': _asked(study.folder / 'params.yaml'),
         'card': _small(audit / 'generator_card.csv'),
         'gains': _small(audit / 'mixing' / 'gains.csv'),
+        **more,
     }
     return pack(scaled, about)
 
@@ -66,8 +69,15 @@ def _small(path):
 def _asked(path):
     """What a run was asked, but for paths of this machine; {} where it does not say."""
     asked = yaml.safe_load(path.read_text(encoding='utf-8')) if path.exists() else {}
-    own = asked.get('set', {})
-    return asked | {'set': {key: own[key] for key in own if key not in ('data_dir', 'labels_csv')}}
+    if asked:
+        own = {name: without_paths(values) for name, values in asked['notebooks'].items()}
+        asked |= {'notebooks': own, 'files': sorted(asked['files'].values())}
+    return asked | {'set': without_paths(asked.get('set', {}))}
+
+
+def without_paths(settings: dict) -> dict:
+    """SET, {key: value}, but for paths of this machine."""
+    return {key: value for key, value in settings.items() if key.rpartition('.')[2] not in FILES}
 
 
 def compact_card(card: pd.DataFrame) -> dict[str, list]:
@@ -97,11 +107,9 @@ class Cohorts:
         """These cohorts; StudyError where two were made with other settings."""
         first, rest = (self.found[0], self.found[1:]) if self.found else (None, [])
         for cohort in rest:
-            if first and (wrong := _differing(first.about.get('params', {}), cohort.about.get('params', {}))):
+            if first and (wrong := _differing(first, cohort)):
                 one, other = first.about['cohort'], cohort.about['cohort']
-                raise StudyError(
-                    f'Cohorts {one} and {other} of the long run differ in {wrong}: remove one of their files.'
-                )
+                raise StudyError(f'Cohorts {one} and {other} differ in {wrong}: remove one of their files.')
         return self
 
     def __len__(self) -> int:
@@ -137,15 +145,18 @@ class Cohorts:
         """a - b, names of arms or lists of them, for their means: the dict of `intervals.student`."""
         return self.estimate(difference(a, b), metric, rule)
 
-    def contrasts(self, tuning: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def contrasts(self, tuning: pd.DataFrame | None = None, judged=True) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(declared contrasts, judged; exploratory ones): tables with the columns of results/contrasts.csv.
+
+        judged   False for cohorts that PROTOCOL.md is not about: the declared contrasts then have no verdicts
 
         The declared ones have a column `superiority`, P(a > b).  StudyError for fewer than two cohorts.
         """
         if len(self) < 2:
             raise StudyError('One cohort has no interval over cohorts: run `make study` until there are two.')
         wanted, seen = declared(self.arms, tuning), len(self)
-        table = judge(contrasts_table(wanted, self.estimate, seen, seen, 'population'))
+        table = contrasts_table(wanted, self.estimate, seen, seen, 'population')
+        table = judge(table) if judged else table
         share = {
             (c.name, *outcome): superiority(self.values(c.weights, *outcome))
             for c in wanted
@@ -156,8 +167,12 @@ class Cohorts:
         return table, contrasts_table(exploratory(self.arms), self.estimate, seen, seen, 'population')
 
 
-def _differing(one, other):
-    """The first setting, but the seed, in which two runs differ; '' where they do not."""
+def _differing(first, cohort):
+    """The first setting, but the seed, in which two cohorts differ; '' where they do not.
+
+    Cohorts of one divided set are tested on the same images.
+    """
+    one, other = (c.about.get('params', {}) for c in (first, cohort))
     places = [('notebooks', name) for name in {**one.get('notebooks', {}), **other.get('notebooks', {})}]
     flat = [
         {f'{nb}.{k}': v for _, nb in places for k, v in about.get('notebooks', {}).get(nb, {}).items()}
@@ -166,7 +181,12 @@ def _differing(one, other):
     ]
     elsewhere = ('seed', 'workers', 'scheduler')
     names = [name for name in {**flat[0], **flat[1]} if name.rpartition('.')[2] not in elsewhere]
-    return next((name for name in names if flat[0].get(name) != flat[1].get(name)), '')
+    names = [name for name in names if flat[0].get(name) != flat[1].get(name)]
+    if first.about.get('set') != cohort.about.get('set'):
+        names.append('the set, or how it is divided')
+    elif first.about.get('set') and not np.array_equal(first.labels, cohort.labels):
+        names.append('the images they are tested on')
+    return names[0] if names else ''
 
 
 def arm_outcomes(cohort: Compact) -> dict[str, dict]:

@@ -124,7 +124,9 @@ def pack(predictions: pd.DataFrame, about: dict) -> Compact:
     table, names = predictions[predictions.test_set == TEST_SET], class_names(predictions)
     parts = dict(list(table.groupby(['arm', 'seed', 'fold'], sort=False)))
     if not parts:
-        raise StudyError(f'There are no predictions of the {TEST_SET}: only phantoms have one to pack.')
+        raise StudyError(
+            f'There are no predictions of the {TEST_SET}: phantoms and parts of a divided set have one.'
+        )
     first = next(iter(parts.values()))
     rows = []
     for trial, part in parts.items():

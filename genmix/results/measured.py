@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,20 @@ def cohorts(dataset='phantom') -> Cohorts:
     for cohort in found.found:
         as_committed(measured() / 'study' / f'cohort-{cohort.about["cohort"]}.npz')
     return found.made_alike()
+
+
+def real_sets() -> dict[str, tuple[dict, Cohorts]]:
+    """{name: (set.json, its finished cohorts)} of each divided set of real images (`results.real_sets`).
+
+    StudyError where a file is not as it was written, or where cohorts were not made alike.
+    """
+    found = {}
+    for path in sorted((measured() / 'real').glob('*/set.json')):
+        about, cohorts = json.loads(as_committed(path).read_text(encoding='utf-8')), Cohorts.read(path.parent)
+        for cohort in cohorts.found:
+            as_committed(path.with_name(f'cohort-{cohort.about["cohort"]}.npz'))
+        found[path.parent.name] = about, cohorts.made_alike()
+    return found
 
 
 def tuning():

@@ -50,7 +50,7 @@ def check_value(name, value, above=None, at_least=None, at_most=None, choices=No
 POSITIVE, NOT_NEGATIVE = {'above': 0}, {'at_least': 0}
 # What no config owns: parameters of the notebooks themselves.
 SHARED = {
-    'dataset': {'choices': ('phantom', 'folder', 'ct', 'medmnist')},
+    'dataset': {'choices': ('phantom', 'folder', 'ct', 'medmnist', 'subsample')},
     'channel': {'choices': ('gray', 'red', 'green', 'blue')},
     'features': {'choices': ('efficientnet_lite0', 'inception')},
     'medmnist_size': {'choices': (28, 64, 128, 224)},

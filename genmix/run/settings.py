@@ -32,6 +32,17 @@ def split_set(text):
     return pairs
 
 
+def as_set(pairs):
+    """SET of (key, value) pairs as one text, from which `split_set` reads them."""
+
+    def written(value):
+        text = f'[{",".join(map(str, value))}]' if isinstance(value, list | tuple) else str(value)
+        mark = '"' if "'" in text else "'"
+        return f'{mark}{text}{mark}' if re.search(r'\s', text) else text
+
+    return ' '.join(f'{key}={written(value)}' for key, value in pairs)
+
+
 def asked(words=()):
     """(key, value) pairs of the command line, each word a pair, or else of GENMIX_SET."""
     for word in words:

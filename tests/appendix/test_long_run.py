@@ -146,7 +146,7 @@ def test_cohorts_of_another_plan_are_refused(here, made, capsys):
     one, other = packed(100, Plan()), packed(101, Plan())
     for cohort, alpha in ((one, 0.4), (other, 0.2)):
         cohort.about['params']['notebooks'] = {'08_classification': {'alpha': alpha, 'seed': 100}}
-    with pytest.raises(StudyError, match='100 and 101 of the long run differ in 08_classification.alpha'):
+    with pytest.raises(StudyError, match='100 and 101 differ in 08_classification.alpha'):
         Cohorts([one, other]).made_alike()
     assert len(Cohorts([one, one]).made_alike()) == 2
 

@@ -21,7 +21,7 @@ LR, DECAY = 2e-3, 0.02
 
 def our_loop(cohort):
     batches, rules = configured(mixed_share=1.0, alpha=ALPHA)
-    optimisation = {'batch_size': BATCH, 'lr': LR, 'weight_decay': DECAY}
+    optimisation = {'batch_size': BATCH, 'lr': LR, 'weight_decay': DECAY, 'augmentation_strength': 1.0}
     config = TrainingConfig(steps=STEPS, input_size=SIDE, **optimisation)
     model, pool, arm = Classifier(3, WIDTH, SIDE), Pool(cohort), arms_for()['mixup']
     return lambda: fit_classifier(model, arm, pool, config, 0, batches, rules['mixup'])

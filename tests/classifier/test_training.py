@@ -14,6 +14,9 @@ from genmix.mixing import rules
 from genmix.mixing.arms import arms_for
 from genmix.mixing.batches import Pool
 
+OPTIMISATION = {'steps': 100, 'batch_size': 16, 'lr': 2e-3, 'weight_decay': 0.02, 'input_size': 32}
+OPTIMISATION |= {'augmentation_strength': 1.0}
+
 
 def test_full_width_has_torchvisions_layout():
     """Every layer of width 1 has torchvision's name and shape, but the gray input and the last one."""
@@ -67,6 +70,35 @@ def test_warp_differs_by_image_and_repeats_by_seed():
     assert torch.equal(a, b) and not torch.allclose(a[0], a[1]) and a.min() >= 0 and a.max() <= 1
 
 
+def test_strength_is_the_share_of_every_change():
+    """A ramp keeps its direction within the rotation that is left, and is flipped as often as is left."""
+    ramp = torch.linspace(0, 1, 32).expand(2000, 1, 32, 32)
+    plain = affine_warp(ramp, np.random.default_rng(0), 0.125, zoom=0, shift=0)[:, 0, 8:24, 8:24]
+    along, down = (plain.diff(dim=d).mean((1, 2)) for d in (2, 1))
+    angle = torch.atan2(down, along.abs()).abs()
+    assert angle.max() <= np.pi / 8 + 1e-3 and angle.max() > np.pi / 9
+    assert (along < 0).float().mean() == pytest.approx(0.125 / 2, abs=0.02)
+    x = torch.rand(8, 1, 32, 32)
+    near = affine_warp(x, np.random.default_rng(1), 1e-6)
+    assert torch.allclose(near, x, atol=1e-3) and not torch.allclose(
+        affine_warp(x, np.random.default_rng(1)), x
+    )
+    moved = affine_warp(ramp, np.random.default_rng(2), 0.5)[:, 0, 12:20, 12:20].mean((1, 2)) - 0.5
+    assert 0.9 * 0.04 < moved.abs().max() < 1.4 * 0.04  # half of 8 % of the width, and what zoom adds
+
+
+@pytest.mark.parametrize('arm, strength, changed', [('none', 1.0, False), ('classical', 0.5, True)])
+def test_arms_are_augmented_by_the_strength_of_the_training(monkeypatch, arm, strength, changed):
+    """`none` is not warped whatever the strength; `classical` is, by that of its training."""
+    from genmix.classifier import learner
+
+    seen, real = [], learner.affine_warp
+    monkeypatch.setattr(learner, 'affine_warp', lambda x, rng, s: seen.append(s) or real(x, rng, s))
+    config = TrainingConfig(**OPTIMISATION | {'steps': 2, 'augmentation_strength': strength})
+    fit_classifier(Classifier(3, 0.0625, 32), arms_for()[arm], Pool(blobs()), config, 0)
+    assert seen == ([strength] * 2 if changed else [])
+
+
 def test_resizing_averages_down_and_interpolates_up():
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert resized(x, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5] and resized(x, 4) is x
@@ -75,7 +107,7 @@ def test_resizing_averages_down_and_interpolates_up():
 
 def one_batch(pool, *mask):
     """(x, y) of three images, the second and third mixed, as SoftLabelBatches hands them to the network."""
-    callback = SoftLabelBatches(pool, classical=False, size=32, seed=0)
+    callback = SoftLabelBatches(pool, strength=0, size=32, seed=0)
     learn = callback.learn = type('L', (), {'xb': None, 'yb': None})()
     rows, lam = (torch.tensor([0, 1, 2]), torch.tensor([0, 7, 8])), torch.tensor([1.0, 0.25, 0.5])
     learn.xb, learn.yb = (rows, (lam,)) if not mask else ((*rows, lam), mask)
@@ -114,7 +146,7 @@ def test_training_batches_are_mixed_by_apply(monkeypatch):
 def test_learns_what_is_easy_and_repeats_itself():
     cohort, other = blobs((20, 20, 20)), blobs((20, 20, 20), seed=1)
     arm, (batches, known) = arms_for()['mixup'], configured()
-    config = TrainingConfig(steps=100, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
+    config = TrainingConfig(**OPTIMISATION)
     results = []
     for _ in range(2):
         torch.manual_seed(0)

@@ -18,9 +18,8 @@ from genmix.generators import synthetic
 from genmix.mixing.arms import arms_for, load_arms
 from genmix.mixing.batches import Batches
 
-REGIME = Regime(
-    steps=3, batch_size=8, lr=2e-3, weight_decay=0.02, input_size=32, vgg_width=0.0625, weights=''
-)
+OPTIMISATION = {'steps': 3, 'batch_size': 8, 'lr': 2e-3, 'weight_decay': 0.02, 'augmentation_strength': 1.0}
+REGIME = Regime(**OPTIMISATION, input_size=32, vgg_width=0.0625, weights='')
 
 
 def some(*names, seeds=1, regime=REGIME, **changes):

@@ -155,10 +155,13 @@ def test_a_finished_run_is_packed_with_what_it_was_made_of(study, tmp_path):
     pd.DataFrame({'id': []}).to_csv(study.folder / 'cohort' / 'splits.csv', index=False)
     study.sign('cohort', {'seed': 107})
     asked = 'profile: cpu\nset: {cohort_seed: 107, data_dir: /home/somebody/images}\n'
-    (study.folder / 'params.yaml').write_text(asked)
-    found = pack_run(study)
+    asked += 'notebooks: {01_data: {seed: 107, data_dir: /home/somebody/images}}\n'
+    (study.folder / 'params.yaml').write_text(asked + 'files: {/home/somebody/images: 8f11}\n')
+    found = pack_run(study, set={'name': 'mine'})
     assert found.about['cohort'] == 107 and found.about['class_counts'] == [20, 10, 15]
-    assert found.about['params'] == {'profile': 'cpu', 'set': {'cohort_seed': 107}}
+    kept = {'profile': 'cpu', 'set': {'cohort_seed': 107}, 'notebooks': {'01_data': {'seed': 107}}}
+    assert found.about['params'] == kept | {'files': ['8f11']}
+    assert found.about['set'] == {'name': 'mine'} and found.about['source'] == 'blobs'
     assert set(found.about['arms']) == set(arms) and found.about['packages']['numpy'] == np.__version__
     weighed = metrics.reweigh(
         table.assign(**dict(zip([f'mass_{c}' for c in NAMES], [0.5, 0.1, 0.4]))), pd.Series([20, 10, 15])

@@ -172,7 +172,9 @@ def classifier():
     from genmix.mixing.arms import arms_for
     from genmix.mixing.batches import Pool
 
-    config = TrainingConfig(steps=2, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
+    config = TrainingConfig(
+        steps=2, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32, augmentation_strength=1.0
+    )
     batches, known = configured()
     for arm in ('none', 'mixup', 'genmix-toy@1/8'):
         arm = arms_for(['toy'])[arm]
@@ -199,7 +201,9 @@ def steps_of_the_classifier_wait_for_nothing():
     batches, known = configured()
     arm, found = arms_for(['toy'])['genmix-toy@1/8'], []
     for steps in (2, 5):
-        config = TrainingConfig(steps=steps, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32)
+        config = TrainingConfig(
+            steps=steps, batch_size=16, lr=2e-3, weight_decay=0.02, input_size=32, augmentation_strength=1.0
+        )
         other_device.waits.clear()
         fit_classifier(
             Classifier(3, 0.0625, 32), arm, Pool(blobs(), blobs(seed=1)), config, 0, batches, known[arm.rule]

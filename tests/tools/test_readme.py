@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from genmix import StudyError
 from genmix.generators import PAPER
 from genmix.mixing.arms import arms_for
 from genmix.results import measured
-from tools import checksums, readme
+from genmix.results.intervals import WORDS
+from tools import checksums, readme, real_images
 
 PAGES = {page: (ROOT / page).read_text(encoding='utf-8') for page in readme.PAGES}
 
@@ -42,10 +44,10 @@ def test_numbers_are_written_without_a_framework_for_networks():
     assert done.returncode == 0, f'loaded: {done.stderr}'
 
 
-def keep_cohorts(here, rates, seeds):
-    """Made-up cohorts as files of measured/study."""
+def keep_cohorts(here, rates, seeds, folder='study'):
+    """Made-up cohorts as files of measured/."""
     for cohort in made_up(rates, seeds).found:
-        name = f'study/cohort-{cohort.about["cohort"]}.npz'
+        name = f'{folder}/cohort-{cohort.about["cohort"]}.npz'
         cohort.save(here / 'measured' / name)
         checksums.note(here / 'measured', name)
 
@@ -73,20 +75,47 @@ def test_pages_follow_the_cohorts(here, capsys):
     assert readme.main([]) == 1 and 'cohort-101.npz is not as it was measured' in capsys.readouterr().err
 
 
-def test_a_run_of_one_cohort_is_told_without_a_verdict():
-    about = {
-        'contrast': 'mixing',
-        'gate': 2,
-        'a': 'genmix-g',
-        'b': 'g',
-        'metric': 'balanced_accuracy',
-        'rule': 'prior',
-    }
-    table = pd.DataFrame(
-        [about | {'mean': 0.05, 'low': -0.01, 'high': 0.11, 'n': 5, 'cohorts': 1, 'verdict': None}]
+def test_cohorts_of_real_images_are_told_without_verdicts(here):
+    """Nothing, then one cohort, then three: differences, what was detectable, the rule, no word of a gate."""
+    page, folder = here / 'docs' / 'real-images.md', here / 'measured' / 'real' / 'chest'
+    shutil.rmtree(folder, ignore_errors=True)
+    assert 'No set of real images has been divided' in real_images.cohorts_block({}, None)
+    about = {'asked': {'dataset': 'folder', 'generators': ['dcgan', 'diffusion']}, 'source': '900 images'}
+    about |= {'division': {'cohorts': 15, 'images': 40, 'dev': 4}, 'population': {'normal': 30, 'ill': 70}}
+    about |= {'tried': {'none': [0.7] * 4, '1': [0.6] * 4, '0.5': [0.8] * 4}}
+    folder.mkdir()
+    (folder / 'set.json').write_text(json.dumps(about))
+    for seeds, said in (
+        ([100], '1 of 15 cohorts are finished'),
+        ([101, 102], '3 of 15 cohorts are finished'),
+    ):
+        keep_cohorts(here, rates, seeds, 'real/chest')
+        assert readme.main([]) == 0 and said in page.read_text()
+        assert ('mean over 3 cohorts' in page.read_text()) == (len(seeds) == 2)
+    text = page.read_text().split('<!-- cohorts')[1].split('<!-- end of cohorts')[0]
+    asked = 'SET="dataset=folder generators=[dcgan,diffusion] data_dir=/path/to/images"'
+    assert f'`make study-real RUN=chest COHORTS=15 IMAGES=40 {asked}`' in text
+    assert 'tested on the same images: 30 normal, 70 ill' in text and 'strength 0.5 is taken' in text
+    assert re.search(r'synthesis given mixing .*\(3 cohorts, population\); detectable \d+\.\d points', text)
+    assert not [word for word in WORDS if word in text]
+    assert 'chest' not in (here / 'README.md').read_text()
+
+
+def test_one_run_on_real_images_decides_nothing():
+    said = real_images.without_information(
+        {
+            'name': 'mixing',
+            'mean': 0.05,
+            'low': -0.01,
+            'high': 0.11,
+            'minimum_detectable_effect': 0.086,
+            'n': 5,
+        }
     )
-    said = readme.declared(table.assign(test_set='holdout'), 'holdout')
-    assert said == 'mixing (genmix-g − g): +5.0 [-1.0, +11.0] points (5 runs of one cohort, holdout)'
+    assert said.startswith(
+        'Mixing: +5.0 points [-1.0, +11.0] (5 runs of one cohort, holdout): no information'
+    )
+    assert 'only from 8.6 points on' in said and 'undecided' not in said
 
 
 def test_lost_marks_are_named(here):
@@ -112,9 +141,16 @@ def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
     arms = arms.assign(test_set='holdout', metric='balanced_accuracy', dose=0.0, balance='natural')
     arms = arms.assign(kind=['real', 'genmix', 'synthetic'], generator=['', 'dcgan', 'dcgan'])
     arms.to_csv(run / 'results' / 'arms.csv', index=False)
-    contrast = {'a': 'genmix-dcgan', 'b': 'dcgan', 'metric': 'balanced_accuracy', 'mean': 0.05, 'low': -0.01}
-    contrast |= {'high': 0.11, 'p': 0.2, 'minimum_detectable_effect': 0.08, 'n': 5}
-    contrast |= {'verdict': 'undecided', 'test_set': 'holdout'}
+    contrast = {'contrast': 'mixing at matched dose and mass', 'metric': 'balanced_accuracy', 'rule': 'prior'}
+    contrast |= {
+        'mean': 0.05,
+        'low': -0.01,
+        'high': 0.11,
+        'p': 0.2,
+        'minimum_detectable_effect': 0.08,
+        'n': 5,
+    }
+    contrast |= {'test_set': 'holdout'}
     pd.DataFrame([contrast]).to_csv(run / 'results' / 'contrasts.csv', index=False)
     (run / 'results' / 'table.md').write_text('# Results\n\nOn clusters, not patients.\n')
     (run / 'params.yaml').write_text(
@@ -133,7 +169,9 @@ def test_a_run_on_real_images_is_kept_without_paths_of_this_machine(here):
     )
     asked = 'dataset=medmnist medmnist_flag=breastmnist data_dir=/path/to/sets image_size=32'
     assert f'make all RUN=breastmnist SET="{asked}"' in text and 'somebody' not in text
-    verdict = 'The mean of `genmix-<g>` is not distinguishable from that of the generators alone'
-    assert f'{verdict}: +5.0 points [-1.0, +11.0]' in text and 'On clusters, not patients.' in text
+    found = (
+        'Mixing at matched dose and mass: +5.0 points [-1.0, +11.0] (5 runs of one cohort, holdout): no inf'
+    )
+    assert found in text and 'only from 8.0 points on' in text and 'On clusters, not patients.' in text
     assert readme.main(['--from', 'runs/nothing', '--real', 'X']) == 1
     assert readme.main(['--from', 'runs/breast']) == 1
