@@ -192,7 +192,7 @@ def test_rules_name_real_files():
 
 
 # The rules of a notebook that a reader meets first. Those named here are rewritten one by one.
-LATER = {'04_textual_inversion', '05_diffusion', '09_results'}
+LATER = {'09_results'}
 EVERY = notebooks.notebooks(ROOT / 'notebooks', appendices=True)
 RULED = [nb for nb in EVERY if nb.name not in LATER and (not nb.optional or nb.name == notebooks.LESSON)]
 FIRST_CELL = ('Before, next:', 'Goals:', 'Prerequisites:', 'Time:', 'Skip if')
@@ -247,6 +247,18 @@ IDEAS = {
     '01_data': [r'left & right == set\(\)', r'disc = np\.hypot', 'correlated_noise'],
     '02_dcgan': [r'softplus\(-real_score\)', r'softplus\(-discriminator\(fake', r'package\.step\(1\)'],
     '03_stylegan': [r'own\.square\(\)\.sum\(\(2, 3, 4\)', r'modulated_conv\(x, weight, style'],
+    '04_textual_inversion': [
+        r'torch\.cat\(\[table, new\]\)',
+        r'\(1 - alpha\)\.sqrt\(\) \* noise',
+        r'new - lr \* new\.grad',
+        'denoising_loss',
+    ],
+    '05_diffusion': [
+        r'\(1 - a\)\.sqrt\(\) \* epsilon',
+        r'loss\.backward\(\)',
+        r'of_none \+ g \* \(of_class - of_none\)',
+        r'next_a\.sqrt\(\) \* image',
+    ],
     '06_generator_audit': [
         r'radius\[:, None\]',
         r'np\.linalg\.eigh',
