@@ -24,7 +24,7 @@ from genmix.generators.latent.training_loop import TrainingLoop
 from genmix.generators.pretrained import captions, networks, shipped
 from genmix.run.log import MARK
 from tools.base import autoencoder, clipart, composites, model_card, photographs, pretrain, scenes, sentences
-from tools.base.nouns import FOLDERS, TRANSLATED
+from tools.base.nouns import EVERYDAY, FOLDERS, TRANSLATED
 from tools.base.settings import RECIPE, Settings
 
 SIZE = networks.Size(
@@ -158,9 +158,23 @@ def test_a_composite_is_what_its_words_say():
 
 
 def test_many_pictures_in_a_folder_do_not_outweigh_the_others():
-    many = [clipart.Picture(f'stars/{i}.png', 'stars', ('star',)) for i in range(100)]
-    chance = composites.chances([*many, clipart.Picture('cats/1.png', 'cats', ('cat',))])
+    many = [clipart.Picture(f'icons/{i}.png', 'icons', ('icon',)) for i in range(100)]
+    chance = composites.chances([*many, clipart.Picture('signs/1.png', 'signs', ('sign',))])
     assert chance[:-1].sum() == pytest.approx(10 * chance[-1]) and chance.sum() == pytest.approx(1)
+
+
+def test_half_of_the_pictures_are_everyday_things_each_as_often_as_any_other():
+    assert set(EVERYDAY) <= set(captions.NOUNS.split())
+    stars = [clipart.Picture(f'stars/{i}.png', 'stars', ('star', 'shape')) for i in range(9)]
+    chance = composites.chances(
+        [
+            *stars,
+            clipart.Picture('a/1.png', 'a', ('animal', 'cat')),
+            clipart.Picture('b/1.png', 'b', ('icon',)),
+        ]
+    )
+    even = np.array([*[1 / 3] * 9, 1, 1]) / 5
+    assert np.allclose(chance, (even + np.array([*[1 / 18] * 9, 1 / 2, 0])) / 2)
 
 
 def test_the_vocabulary_is_general_and_whole():

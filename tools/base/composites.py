@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from genmix.generators.pretrained.captions import place, tone
+from tools.base.nouns import EVERYDAY
 from tools.base.photographs import one_crop
 
 SIZES = ((0.22, 'tiny'), (0.34, 'small'), (0.52, 'medium'), (0.76, 'large'), (2.0, 'huge'))  # of the side
@@ -43,13 +44,18 @@ def compose(picture, nouns, photos, rng, size=64):
 
 
 def chances(pictures):
-    """The chance of each picture to be drawn: folders with many alike do not outweigh the others.
+    """The chance of each picture to be drawn.
 
-    A folder has a chance proportional to the square root of the number of its pictures.
+    In one half a folder has a chance proportional to the square root of the number of its pictures, so that
+    many alike do not outweigh the others; the other half is shared by EVERYDAY things alike.
     """
-    counts = Counter(picture.folder for picture in pictures)
-    weight = np.array([counts[picture.folder] ** -0.5 for picture in pictures])
-    return weight / weight.sum()
+    folders = Counter(picture.folder for picture in pictures)
+    things = [next((noun for noun in picture.nouns if noun in EVERYDAY), '') for picture in pictures]
+    counts = Counter(things)
+    even = np.array([folders[picture.folder] ** -0.5 for picture in pictures])
+    everyday = np.array([1 / counts[thing] if thing else 0.0 for thing in things])
+    parts = [part / part.sum() for part in (even, everyday) if part.any()]
+    return np.mean(parts, 0)
 
 
 def ground(photos, rng, size):
