@@ -36,7 +36,8 @@ FILM_TRAINING = DCGANConfig(
 )  # fmt: skip
 # The contrast of mixing and those of each generator, and what a forest needs of them.
 MIXING = ['mixing at matched dose and mass', *(f'mixing, {name}' for name in PAPER)]
-COLUMNS = ['contrast', 'gate', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high', 'n', 'cohorts', 'verdict']
+COLUMNS = ['contrast', 'gate', 'generator', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high', 'n', 'cohorts']
+COLUMNS += ['verdict']
 
 
 def film(study, train):
@@ -90,7 +91,8 @@ def contrasts(study, table=None):
     if 'population' in set(rows.test_set):
         rows = rows[rows.test_set == 'population']
     rows = rows.assign(contrast=rows.contrast.map(displayed))
-    return rows.fillna('').round({'mean': 5, 'low': 5, 'high': 5})[COLUMNS].to_dict('records')
+    rows = rows.reindex(columns=COLUMNS).fillna('')
+    return rows.round({'mean': 5, 'low': 5, 'high': 5}).to_dict('records')
 
 
 def collect(study, table=None):

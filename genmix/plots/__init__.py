@@ -1,8 +1,7 @@
 """Every figure of the study, in one style: functions return a Figure, which the notebooks show and save."""
 
 from genmix.plots.audit import copy_pairs, generator_card, generator_ranks, mixing_effects
-from genmix.plots.calibration import reliability_diagrams
-from genmix.plots.claims import claim_strip, selection_error
+from genmix.plots.calibration import reliability_diagrams, selection_error
 from genmix.plots.contrasts import among_cohorts, forest
 from genmix.plots.controls import control_scores
 from genmix.plots.diffusion import kid_through_training, write_animation

@@ -1,8 +1,8 @@
-"""Figures of probabilities: is a network that is 80 % sure right in 80 % of the cases?"""
+"""Figures of reliability: of probabilities, and of what a single hold-out concludes."""
 
 import numpy as np
 
-from genmix.plots.style import join_words, line_style, marker, series_colour, styled, subplots
+from genmix.plots.style import displayed, join_words, line_style, marker, series_colour, styled, subplots
 
 
 @styled
@@ -23,8 +23,8 @@ def reliability_diagrams(diagrams, title=''):
             _draw_diagram(upper, lower, points, confidence, edges, i, kind)
             gap = 100 * (points.confidence - points.accuracy) @ points.n / points.n.sum()
             side = 'above' if gap > 0 else 'below'
-            found.append(f'{arm}, {kind}: mean confidence {abs(gap):.1f} points {side} accuracy')
-        upper.set_title(arm)
+            found.append(f'{displayed(arm)}, {kind}: mean confidence {abs(gap):.1f} points {side} accuracy')
+        upper.set_title(displayed(arm).replace(' @', '\n@'))
         _write_counts(upper, points)
         lower.set(xlabel='confidence [%]', xlim=(100 * edges[0] - 2, 102))
     upper.set(ylim=(100 * min([edges[0]] + [points.low.min() for points, _ in every]) - 3, 102))
@@ -55,3 +55,42 @@ def _write_counts(ax, points):
     many = f'{sizes.min()}' if sizes.min() == sizes.max() else f'{sizes.min()} to {sizes.max()}'
     text, at = f'n = {lesions:,} lesions,\n{many} per bin', {'ha': 'right', 'va': 'bottom'}
     ax.text(0.98, 0.03, text, transform=ax.transAxes, fontsize=7.5, **at)
+
+
+@styled
+def selection_error(table, patients=None):
+    """What a single hold-out would have concluded, against its size.
+
+    table     from `results.selection_error.selection_errors`
+    patients  size of a real hold-out, drawn as a dotted line
+    """
+    rates = {
+        'wrong_winner': 'picked arm worse than the best by over half a point',
+        'type_s_error': 'Type S error: wrong sign of a difference',
+    }
+    points = {
+        'worst_gap': 'error of a difference, 90th percentile',
+        'selection_regret': 'selection regret, mean',
+    }
+    panels = (
+        (rates, 100, 'studies [%]\n(lower is better)'),
+        (points, 1, 'balanced accuracy [points]\n(lower is better)'),
+    )
+    fig, axes = subplots(8.6, 3, 1, 2)
+    for ax, (columns, scale, ylabel) in zip(axes[0], panels):
+        for i, (column, label) in enumerate(columns.items()):
+            look = {'ls': '-', 'color': series_colour(i + 1), 'label': label, 'lw': 1.3}
+            ax.plot(table.patients, scale * table[column], marker(i), **look)
+        if patients:
+            ax.axvline(patients, color='k', lw=0.8, ls=':')
+        ax.set(xscale='log', xlabel='patients in the hold-out', ylabel=ylabel, ylim=(0, None))
+        ax.set_xticks(table.patients, table.patients)
+        ax.minorticks_off()
+        ax.legend(loc='upper center', bbox_to_anchor=(0.5, -0.24))
+    found = (
+        f'{r.patients} patients, an arm worse than the best by over half a point in {r.wrong_winner:.0%}, '
+        f'Type S error in {r.type_s_error:.0%}, regret {r.selection_regret:.1f} points'
+        for r in table.itertuples()
+    )
+    fig.alt = f'Errors of a single study against the number of patients in its hold-out: {join_words(found)}.'
+    return fig

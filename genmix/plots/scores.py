@@ -5,6 +5,7 @@ import numpy as np
 from genmix.audit.intervals import t_quantile
 from genmix.plots.style import (
     displayed,
+    generator_style,
     join_words,
     line_style,
     marker,
@@ -78,10 +79,14 @@ def loss_curve(loss, floor, arm, window=25):
 
 @styled
 def arm_points(metrics, order, metric='balanced_accuracy', rule='prior'):
-    """Every classifier of the arms in `order` on each test set, a bar at their mean; from metrics.csv."""
+    """Every classifier of the arms in `order` on each test set, a bar at their mean; from metrics.csv.
+
+    In the colour and with the marker of its generator.
+    """
     chosen = (metrics.metric == metric) & (metrics.label == 'all') & (metrics.rule == rule)
     table = metrics[chosen & metrics.arm.isin(order)]
     sets, name, found = list(table.test_set.unique()), metric.replace('_', ' '), []
+    of = dict(zip(table.arm, table.generator)) if 'generator' in table else {}
     n = count_range(table.groupby(['arm', 'test_set']).size())
     fig, axes = subplots(4.6 * len(sets), 0.3 * len(order) + 1.1, 1, len(sets), sharey=True, sharex=True)
     for ax, test_set in zip(axes[0], sets):
@@ -90,8 +95,9 @@ def arm_points(metrics, order, metric='balanced_accuracy', rule='prior'):
         for i, arm in enumerate(order):
             values = by_arm.get(arm, np.empty(0))
             y, mean = i + 0.12 * (np.arange(len(values)) % 3 - 1), values.mean() if len(values) else np.nan
-            ax.plot(values, y, 'o', ms=4, color='#777777', alpha=0.7, mew=0)
-            ax.plot(mean, i, '|', ms=15, mew=2.2, color='#000000')
+            style = generator_style(of.get(arm, ''))
+            ax.plot(values, y, style.marker, ms=4.5, color=style.colour, alpha=0.7, mew=0)
+            ax.plot(mean, i, '|', ms=15, mew=2.2, color=style.colour)
         ax.set(xlabel=f'{name} [%] (higher is better)', title=test_set, ylim=(len(order) - 0.5, -0.5))
         ax.set_yticks(range(len(order)), [displayed(arm) for arm in order])
         ax.grid(axis='x', lw=0.4, color='#dddddd')

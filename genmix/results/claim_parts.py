@@ -221,9 +221,9 @@ class Sources:
 
 
 def shared(arms: list[Arm]) -> str:
-    """'genmix-<g>' for arms that differ in the generator only, else their names."""
-    patterns = {replace(arm, name=''): arm.name for arm in arms_for(['<g>']).values()}
-    alike = {replace(arm, name='', generator='<g>', steps=0, tuned=False) for arm in arms}
+    """'genmix-g@1/8' for arms that differ in the generator only, else their names."""
+    patterns = {replace(arm, name=''): arm.name for arm in arms_for(['g']).values()}
+    alike = {replace(arm, name='', generator='g', steps=0, tuned=False) for arm in arms}
     names = [name for about, name in patterns.items() if about in alike]
     return names[0] if len(alike) == len(names) == 1 else ' '.join(arm.name for arm in arms)
 

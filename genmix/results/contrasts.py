@@ -4,6 +4,7 @@ A contrast is a weighted sum over arms, found by their fields, never by their na
 one run (crossed interval) and many cohorts (Student's t, `results.cohorts`).
 """
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,10 +28,11 @@ PRACTICAL, MIXING, SYNTHESIS, EACH, BALANCE = range(1, 6)  # the gates of the pr
 class Contrast:
     """The sum over arms of weight times outcome; positive: `a` is higher than `b`.
 
-    name      what it asks
-    gate      its place in the protocol, 1 to 5; 0 for exploratory ones
-    a, b      what is compared, in names of arms
-    weights   {arm: weight}, which sum to 0
+    name       what it asks
+    gate       its place in the protocol, 1 to 5; 0 for exploratory ones
+    a, b       what is compared, in names of arms
+    weights    {arm: weight}, which sum to 0
+    generator  the only one that it is about, '' for several or none
     """
 
     name: str
@@ -38,16 +40,30 @@ class Contrast:
     a: str
     b: str
     weights: dict[str, float]
+    generator: str = ''
 
 
-def contrast(name: str, gate: int, a: str | list, b: str | list) -> Contrast:
+def contrast(name: str, gate: int, a: str | list, b: str | list, generator='') -> Contrast:
     """a - b, of names of arms or of means over lists of them."""
-    return Contrast(name=name, gate=gate, a=_side(a), b=_side(b), weights=difference(a, b))
+    weights = difference(a, b)
+    return Contrast(name=name, gate=gate, a=_side(a), b=_side(b), weights=weights, generator=generator)
 
 
 def _side(arms):
     arms = [arms] if isinstance(arms, str) else list(dict.fromkeys(arms))
     return arms[0] if len(arms) == 1 else f'mean of {" ".join(arms)}'
+
+
+def with_g(side: str, generators) -> str:
+    """Names of arms with *g* for each of the generators: 'mean of genmix-g@1/8 genmix-g@1/2'."""
+    named = '|'.join(map(re.escape, generators))
+    return ' '.join(dict.fromkeys(re.sub(rf'(?<![a-z_])({named})(?![a-z_])', 'g', side).split()))
+
+
+def brief(side: str) -> str:
+    """A side of a contrast, with *g* where it is about several generators of the paper."""
+    several = sum(re.search(rf'(?<![a-z_]){g}(?![a-z_])', side) is not None for g in PAPER) > 1
+    return with_g(side, PAPER) if several else side
 
 
 class Finder:
@@ -97,12 +113,12 @@ def declared(arms: dict[str, Arm], tuning: pd.DataFrame | None = None) -> list[C
     if low and mixup:
         found.append(contrast('synthesis given mixing', SYNTHESIS, low, mixup))
     if len(pairs) > 1:
-        found += [_mean_of(f'mixing, {g}', EACH, own) for g, own in pairs.items()]
+        found += [_mean_of(f'mixing, {g}', EACH, own, g) for g, own in pairs.items()]
     return found + interaction(find, paper)
 
 
-def _mean_of(name, gate, pairs):
-    return contrast(name, gate, *map(list, zip(*pairs)))
+def _mean_of(name, gate, pairs, generator=''):
+    return contrast(name, gate, *map(list, zip(*pairs)), generator)
 
 
 def practical(find: Finder, generators, tuning: pd.DataFrame | None) -> list[Contrast]:
@@ -166,23 +182,37 @@ def interaction(find: Finder, generators) -> list[Contrast]:
 
 
 def exploratory(arms: dict[str, Arm]) -> list[Contrast]:
-    """Pairs of arms that are not declared: what dose, balance, mixing and plugins do, one by one."""
+    """Pairs of arms that are not declared: what dose, balance, mixing and plugins do, one by one.
+
+    Those that ask the same of several generators have one name.
+    """
     find = Finder(arms)
     plain, balanced, mixup = find('real'), find('real', balance='balanced'), find('mixup')
-    pairs = [(balanced, plain), (mixup, plain), (find('mixup', balance='balanced'), balanced)]
+    both = find('mixup', balance='balanced')
+    wanted = [('oversampling', balanced, plain, ''), ('mixup', mixup, plain, '')]
+    wanted.append(('mixup of balanced classes', both, balanced, ''))
     for g in find.generators:
         low, high = (find('synthetic', g, q) for q in DOSES)
-        genmix = find('genmix', g, DOSES[0])
-        pairs += [(low, plain), (high, low)] + ([] if g in PAPER else find.pairs(g))
-        pairs += [(genmix, other) for other in (plain, balanced, mixup, find('mixup-union', g, DOSES[0]))]
-        others = find('genmix', g, DOSES[0], 'balanced'), find('genmix', g, DOSES[0], stored=True)
-        pairs += [(other, genmix) for other in others]
-        pairs += _of_rules(find, g)
-    return [contrast('exploratory', 0, a, b) for a, b in dict.fromkeys(pairs) if a and b]
+        genmix, union = find('genmix', g, DOSES[0]), find('mixup-union', g, DOSES[0])
+        even, stored = (find('genmix', g, DOSES[0], 'balanced'), find('genmix', g, DOSES[0], stored=True))
+        own = [('synthetic images', low, plain), ('more synthetic images', high, low)]
+        own += [] if g in PAPER else [('mixing', *pair) for pair in find.pairs(g)]
+        own += [('GenMix against no generator', genmix, plain)]
+        own += [('GenMix against oversampling', genmix, balanced), ('GenMix against mixup', genmix, mixup)]
+        own += [('GenMix against mixup of the same images', genmix, union)]
+        own += [('class balance, with GenMix', even, genmix), ('stored mixtures', stored, genmix)]
+        wanted += [(*one, g) for one in own + _of_rules(find, g)]
+    pairs = {(a, b): (name, g) for name, a, b, g in wanted if a and b}
+    return [contrast(name, 0, a, b, g) for (a, b), (name, g) in pairs.items()]
 
 
 def _of_rules(find, generator):
     """Pairs of the mixing rules of plugins with the generator alone and with GenMix, at each dose."""
     rules = dict.fromkeys(arm.kind for arm in find.arms if arm.kind not in KINDS)
-    each = [(find(rule, generator, q), q) for rule in rules for q in DOSES]
-    return [(name, find(kind, generator, q)) for name, q in each for kind in ('synthetic', 'genmix')]
+    each = [(rule, find(rule, generator, q), q) for rule in rules for q in DOSES]
+    others = {'synthetic': 'the generator alone', 'genmix': 'GenMix'}
+    return [
+        (f'{rule} against {other}', name, find(kind, generator, q))
+        for rule, name, q in each
+        for kind, other in others.items()
+    ]

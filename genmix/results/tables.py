@@ -6,8 +6,10 @@ import pandas as pd
 
 from genmix.data.cohort import Cohort
 from genmix.data.names import in_latex, in_markdown
-from genmix.mixing.arms import KINDS, Arm
+from genmix.generators import PAPER
+from genmix.mixing.arms import DOSES, KINDS, Arm
 from genmix.results.bootstrap import FEW_RUNS, Replicates
+from genmix.results.contrasts import CEILING, Finder
 from genmix.results.metrics import DESIGN, PRIMARY, design, full_key
 
 MAIN = {
@@ -57,9 +59,11 @@ def _cell(metric, values):
 def in_order(names, arms: dict[str, Arm]) -> list[str]:
     """Names of arms in the order of the results table: without a generator, then generator by generator.
 
-    Generators come in the order in which `names` brings them.
+    Generators come in the order of the paper, then others as `names` brings them, the oracle last.
     """
-    generators = ['', *dict.fromkeys(arms[name].generator for name in names)]
+    given = list(dict.fromkeys(arms[name].generator for name in names))
+    first = ['', *PAPER]
+    generators = [*first, *(g for g in given if g not in (*first, CEILING)), CEILING]
 
     def place(name):
         arm = arms[name]
@@ -68,6 +72,33 @@ def in_order(names, arms: dict[str, Arm]) -> list[str]:
         return generators.index(arm.generator), kind, *rest
 
     return sorted(names, key=place)
+
+
+def paper_table(replicates: Replicates, arms: dict[str, Arm], dose=DOSES[0]) -> pd.DataFrame:
+    """The table in the shape of the paper's: augmentation methods as rows, this study beside an empty column.
+
+    dose   of the arms with a generator; those of the paper's generators are shown, where they are trained
+
+    Balanced accuracy (prior rule, the highest mean bold in Markdown) and accuracy (argmax) in per cent, 95 %
+    intervals.
+    """
+    trained = {name: arm for name, arm in arms.items() if name in replicates.point}
+    find = Finder(trained)
+    plain = [name for name, arm in trained.items() if arm.kind == 'real' and not arm.classical]
+    rows = [*plain, find('real'), find('mixup')]
+    rows += [find(kind, g, dose) for kind in ('synthetic', 'genmix') for g in PAPER]
+    rows = [name for name in rows if name]
+    titles = {full_key(PRIMARY): 'balanced accuracy', full_key('accuracy', 'argmax'): 'accuracy'}
+    cells = {
+        f'{title} [%], this study': [_cell(m, replicates.interval(name, (m, label), rule)) for name in rows]
+        for (m, label, rule), title in titles.items()
+    }
+    table = pd.DataFrame(cells, index=pd.Index(rows, name='augmentation')).assign(**{'the paper': ''})
+    scores = [replicates.point[name][full_key(PRIMARY)] for name in rows]
+    if rows:
+        best = scores.index(max(scores))
+        table.iloc[best, 0] = f'**{table.iloc[best, 0]}**'
+    return table
 
 
 def arms_from(table: pd.DataFrame) -> dict[str, Arm]:

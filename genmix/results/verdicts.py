@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from genmix.results.bootstrap import Replicates
-from genmix.results.contrasts import BALANCE, EACH, Contrast
+from genmix.results.contrasts import BALANCE, EACH, Contrast, brief
 from genmix.results.intervals import holm, verdict
 from genmix.results.metrics import PRIMARY
 
@@ -13,8 +13,8 @@ from genmix.results.metrics import PRIMARY
 AUC, LOSS = 'macro_auc', 'nll_scaled'
 OUTCOMES = ((PRIMARY, 'prior'), (PRIMARY, 'argmax'), (AUC, ''), (LOSS, ''))
 COLUMNS = [
-    *('contrast', 'gate', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high', 'p', 'p_equivalent'),
-    *('minimum_detectable_effect', 'n', 'cohorts', 'level', 'verdict', 'test_set'),
+    *('contrast', 'gate', 'generator', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high'),
+    *('p', 'p_equivalent', 'minimum_detectable_effect', 'n', 'cohorts', 'level', 'verdict', 'test_set'),
 ]
 ALPHA = 0.05  # chance of any false 'higher' or 'lower', and again of any false 'equivalent', over all gates
 EVERY = 'mixing, every generator'
@@ -32,7 +32,8 @@ def contrasts_table(
     Verdicts are empty (`judge`).
     """
     rows = [
-        {'contrast': c.name, 'gate': c.gate, 'a': c.a, 'b': c.b, 'metric': metric, 'rule': rule}
+        {'contrast': c.name, 'gate': c.gate, 'generator': c.generator, 'a': c.a, 'b': c.b}
+        | {'metric': metric, 'rule': rule}
         | estimate(c.weights, metric, rule)
         for c in contrasts
         for metric, rule in OUTCOMES
@@ -58,7 +59,8 @@ def _with_every(table):
     if not len(each):
         return table
     row = primary(each).iloc[primary(each).p.argmax()].copy()
-    row['contrast'], row['a'], row['b'] = EVERY, 'each GenMix', 'its generator'
+    row['contrast'], row['generator'] = EVERY, ''
+    row['a'], row['b'] = 'each GenMix', 'its generator'
     row['low'], row['high'] = primary(each).low.min(), primary(each).high.max()
     for name in ('p', 'p_equivalent', 'minimum_detectable_effect'):
         row[name] = primary(each)[name].max()
@@ -136,7 +138,7 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
         )
     )
     cells = [
-        (r.contrast, f'{r.a} − {r.b}', titles[r.metric, r.rule], points(r))
+        (r.contrast, f'{brief(r.a)} − {brief(r.b)}', titles[r.metric, r.rule], points(r))
         for r in table.itertuples(index=False)
     ]
     long = pd.DataFrame(cells, columns=['contrast', 'difference', 'outcome', 'found'])
@@ -160,7 +162,7 @@ def summarise_contrasts(table: pd.DataFrame, test_set: str) -> list[str]:
     for row in primary(own).itertuples():
         others = own[(own.contrast == row.contrast) & (own.a == row.a) & (own.b == row.b)]
         beside = {(r.metric, r.rule): points(r).split(' ')[0] for r in others.itertuples()}
-        said = f'{row.contrast} ({row.a} − {row.b}): {points(row)} points'
+        said = f'{row.contrast} ({brief(row.a)} − {brief(row.b)}): {points(row)} points'
         if (AUC, '') in beside:
             said += (
                 f'; at argmax {beside[OUTCOMES[1]]}, AUC {beside[AUC, ""]}, log loss {beside[LOSS, ""]} nats'

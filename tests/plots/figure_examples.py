@@ -24,30 +24,19 @@ LOG = pd.DataFrame(
 GAN_LOG = LOG.assign(r_t=[0.2, 0.4], p=[0.0, 0.1], real_score=[1.0, 2], fake_score=[0.0, -1])
 CONTRASTS = pd.DataFrame(
     [
-        (name, gate, 'a', 'b', metric, rule, mean, mean - 0.05, mean + 0.05, 5, cohorts, verdict)
-        for name, gate, mean, cohorts, verdict in (
-            ('mixing', 2, 0.1, 5, 'higher'),
-            ('exploratory', 0, -0.01, 5, ''),
+        (name, gate, g, a, b, metric, rule, mean, mean - 0.05, mean + 0.05, 5, 5, verdict)
+        for name, gate, g, a, b, mean, verdict in (
+            ('mixing', 2, '', 'a', 'b', 0.1, 'higher'),
+            ('mixing, dcgan', 4, 'dcgan', 'genmix-dcgan@1/8', 'dcgan@1/8', 0.08, ''),
+            ('GenMix against mixup', 0, 'oracle', 'genmix-oracle@1/8', 'mixup', -0.02, ''),
+            ('GenMix against mixup', 0, 'dcgan', 'genmix-dcgan@1/8', 'mixup', 0.03, ''),
+            ('class balance', 0, '', 'oversample', 'classical', -0.01, ''),
         )
-        for metric, rule in (
-            ('balanced_accuracy', 'prior'),
-            ('balanced_accuracy', 'argmax'),
-            ('macro_auc', ''),
-        )
+        for metric, rule in (('balanced_accuracy', 'prior'), ('balanced_accuracy', 'argmax'))
     ],
     columns=[
-        'contrast',
-        'gate',
-        'a',
-        'b',
-        'metric',
-        'rule',
-        'mean',
-        'low',
-        'high',
-        'n',
-        'cohorts',
-        'verdict',
+        *('contrast', 'gate', 'generator', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high'),
+        *('n', 'cohorts', 'verdict'),
     ],
 )
 AMONG = {'mixing': ([0.01, 0.03, -0.01], (-0.05, 0.07)), 'synthesis given mixing': ([0.0, 0.01], (-0.1, 0.1))}
@@ -90,17 +79,6 @@ GAINS = pd.DataFrame(
         for step in ('synthetic', 'unmixed', 'mixed', 'mixing', 'blending', 'blending_same')
     ],
     columns=['generator', 'label', 'metric', 'step', 'value', 'low', 'high', 'n'],
-)
-PARTS = pd.DataFrame(
-    [
-        ('it helps', 'classification', 'a − b', 'coverage', 'higher', m, m - 0.1, m + 0.1, 0.01, 5, v)
-        for m, v in ((0.2, 'supported'), (-0.3, 'contradicted'), (0.05, 'undecided'), (0.1, ''))
-    ]
-    + [
-        ('it is new', 'controls', 'c', 'kid', 'lower', -0.5, -0.6, -0.4, 0.01, 5, 'not testable here'),
-        ('it is unknown', 'controls', '', '', '', np.nan, np.nan, np.nan, np.nan, 0, 'not measured'),
-    ],
-    columns=['claim', 'concerns', 'part', 'metric', 'expected', 'mean', 'low', 'high', 'p', 'n', 'verdict'],
 )
 TUNING = pd.DataFrame(
     [
@@ -259,7 +237,6 @@ def examples_with_lambda():
 
 # One line per figure function: its name, then what is special about the line if it has several.
 DRAW = {
-    'claim_strip': lambda: plots.claim_strip(PARTS),
     'tuning_curves': lambda: plots.tuning_curves(TUNING),
     'data_size_curves': lambda: plots.data_size_curves(SIZES),
     'subgroup_scores': lambda: plots.subgroup_scores(GROUPS, ['classical', 'genmix-g@1/8'], 'population'),

@@ -18,7 +18,7 @@ from genmix.audit.findings import METRICS
 from genmix.data import images
 from genmix.data.cohort import Cohort
 from genmix.plots.pretrained import radial_power
-from genmix.plots.style import join_words
+from genmix.plots.style import generator_style, join_words
 
 
 def test_montage_by_hand():
@@ -72,7 +72,7 @@ def test_an_animation_has_a_frame_per_snapshot_and_rests_on_the_last(tmp_path):
 def test_alt_text_by_hand():
     assert join_words('abc') == 'a, b and c' and join_words('a') == 'a' and join_words([]) == 'nothing'
     assert '10 gray images of lesions in 2 rows' in DRAW['quiz']().alt
-    assert 'mixing +10.0 [+5.0, +15.0] (higher) and a − b -1.0' in DRAW['forest']().alt
+    assert 'mixing +10.0 [+5.0, +15.0] (higher), mixing, DCGAN +8.0 [+3.0, +13.0] and' in DRAW['forest']().alt
     assert 'mixing +1.0, new cohorts from -5.0 to +7.0, this run +2.0' in DRAW['among_cohorts']().alt
     assert 'a 100% and b 33%' in DRAW['confusion']().alt
     assert 'holdout from 55.0 %' in DRAW['arm_points']().alt and 'n = 2 per arm' in DRAW['arm_points']().alt
@@ -89,6 +89,36 @@ def test_alt_text_by_hand():
     assert '10 in all; the longest is 02_b with 10.' in DRAW['run_times']().alt
     # Beta(1, 1) is uniform: 80 % of it lies within 0.1 and 0.9
     assert '80% for α = 1' in DRAW['beta_densities']().alt
+
+
+def test_a_forest_has_a_row_per_question_and_each_generator_in_its_own_style():
+    """Two generators share the row that asks the same of both, in the order of every figure."""
+    ax = DRAW['forest']().axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        'mixing (higher)',
+        'mixing, DCGAN',
+        'GenMix against mixup\nGenMix g @1/8 − mixup',
+        'class balance\noversample − classical',
+    ]
+    points = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert [line.get_xdata()[0] for line in points] == pytest.approx([10, 8, 3, -2, -1])
+    looks = [generator_style(name) for name in ('', 'dcgan', 'dcgan', 'oracle', '')]
+    assert [(line.get_color(), line.get_marker()) for line in points] == [(s.colour, s.marker) for s in looks]
+    heights = [line.get_ydata()[0] for line in points]
+    assert heights == sorted(heights) and ax.yaxis_inverted()
+    legend = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert legend == ['several, or none', 'DCGAN', 'oracle'] and 'the first is better' in ax.get_xlabel()
+
+
+def test_a_classifier_is_drawn_in_the_style_of_its_generator():
+    table = pd.DataFrame(
+        {'arm': ['mixup', 'dcgan@1/8'], 'generator': ['', 'dcgan'], 'test_set': 'holdout', 'rule': 'prior'}
+    ).assign(label='all', metric='balanced_accuracy', value=[0.7, 0.8])
+    lines = plots.arm_points(table, ['mixup', 'dcgan@1/8']).axes[0].lines
+    for (line, mean), name in zip((lines[:2], lines[2:]), ('', 'dcgan')):
+        style = generator_style(name)
+        assert (line.get_color(), line.get_marker()) == (style.colour, style.marker)
+        assert mean.get_color() == style.colour and line.get_xdata() == mean.get_xdata()
 
 
 def test_arms_that_are_compared_stand_together_with_their_masses():

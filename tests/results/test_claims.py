@@ -234,7 +234,7 @@ def test_lists_of_arms_have_a_short_name():
     def of(*names):
         return shared([arms[name] for name in names])
 
-    assert of('genmix-a@1/8', 'genmix-b@1/8') == 'genmix-<g>@1/8' and of('a@1/8', 'b@1/8') == '<g>@1/8'
+    assert of('genmix-a@1/8', 'genmix-b@1/8') == 'genmix-g@1/8' and of('a@1/8', 'b@1/8') == 'g@1/8'
     assert of('mixup-a@1/8', 'genmix-a@1/8') == 'mixup-a@1/8 genmix-a@1/8'
 
 

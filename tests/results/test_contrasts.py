@@ -6,7 +6,18 @@ import pytest
 
 from genmix.generators import PAPER
 from genmix.mixing.arms import Arm, arms_for
-from genmix.results.contrasts import BALANCE, EACH, MIXING, PRACTICAL, SYNTHESIS, declared, exploratory, tuned
+from genmix.results.contrasts import (
+    BALANCE,
+    EACH,
+    MIXING,
+    PRACTICAL,
+    SYNTHESIS,
+    brief,
+    declared,
+    exploratory,
+    tuned,
+    with_g,
+)
 
 TUNING = pd.DataFrame(
     [
@@ -141,3 +152,24 @@ def test_exploratory_pairs_hold_dose_and_balance_or_change_one_of_them():
     assert {('genmix-toy@1/8', 'toy@1/8'), ('cutmix-dcgan@1/2', 'genmix-dcgan@1/2')} <= pairs
     assert ('genmix-dcgan@1/8', 'dcgan@1/8') not in pairs  # declared
     assert len(pairs) == len(exploratory(arms)) and all(c.gate == 0 for c in exploratory(arms))
+
+
+def test_what_is_asked_of_several_generators_has_one_name():
+    found = exploratory(arms_for(['dcgan', 'toy', 'oracle'], ['cutmix']))
+    asked = [c.name for c in found if c.generator == 'dcgan']
+    assert len(set(asked)) == len(asked) - 2  # each rule of a plugin at two doses
+    for c in found:
+        named = {g for g in ('dcgan', 'toy', 'oracle') if any(g in name for name in c.weights)}
+        assert named == ({c.generator} if c.generator else set())
+    first, second = ({c.name: with_g(c.a, [g]) for c in found if c.generator == g} for g in ('dcgan', 'toy'))
+    assert first.items() <= second.items()
+
+
+def test_a_side_with_several_generators_is_named_by_one_of_them():
+    found = {c.gate: c for c in declared(arms_for(PAPER))}
+    assert brief(found[MIXING].a) == 'mean of genmix-g@1/8 genmix-g@1/2'
+    assert brief(found[MIXING].b) == 'mean of g@1/8 g@1/2'
+    assert brief(found[BALANCE].b) == 'mean of genmix-g@1/8-balanced - oversample'
+    assert brief(found[EACH].a) == found[EACH].a and brief('mixup') == 'mixup'
+    assert [c.generator for c in declared(arms_for(PAPER)) if c.gate == EACH] == list(PAPER)
+    assert found[MIXING].generator == ''

@@ -11,6 +11,7 @@ from genmix.results.tables import (
     as_markdown,
     caption,
     in_order,
+    paper_table,
     results_table,
     summary,
     write_tables,
@@ -92,3 +93,28 @@ def test_arms_stand_in_the_order_of_the_table():
     own = table[table.arm == 'genmix-b@1/8'].iloc[0]
     assert [own.kind, own.generator, own.dose, own.balance] == ['genmix', 'b', 0.125, 'natural']
     assert in_order(wanted, arms_from(table)) == wanted
+
+
+def test_generators_stand_in_the_order_of_the_paper_with_the_oracle_last():
+    arms = arms_for(['oracle', 'toy', 'diffusion', 'dcgan'])
+    names = [f'{g}@1/8' for g in ('oracle', 'toy', 'diffusion', 'dcgan')]
+    wanted = ['mixup', 'dcgan@1/8', 'diffusion@1/8', 'toy@1/8', 'oracle@1/8']
+    assert in_order([*names, 'mixup'], arms) == wanted
+
+
+def test_the_table_of_the_paper_has_its_methods_and_none_of_its_numbers():
+    arms = arms_for(['oracle', 'diffusion', 'dcgan'])
+    right = dict.fromkeys(arms, 0.6) | {'genmix-dcgan@1/8': 0.9}
+    replicates = bootstrap(predictions(right, runs=2, n=60), 'holdout', draws=20)
+    table = paper_table(replicates, arms)
+    rows = ['none', 'classical', 'mixup', 'dcgan@1/8', 'diffusion@1/8']
+    assert list(table.index) == [*rows, 'genmix-dcgan@1/8', 'genmix-diffusion@1/8']
+    assert set(table['the paper']) == {''} and list(table.columns)[-1] == 'the paper'
+    mean, low, high = (100 * v for v in replicates.interval('mixup', 'accuracy', 'argmax'))
+    assert table.loc['mixup', 'accuracy [%], this study'] == f'{mean:.1f} [{low:.1f}, {high:.1f}]'
+    bold = table['balanced accuracy [%], this study'].str.startswith('**')
+    assert list(table.index[bold]) == ['genmix-dcgan@1/8']
+    half = paper_table(replicates, arms, dose=0.5)
+    assert 'dcgan@1/2' in half.index and 'dcgan@1/8' not in half.index
+    few = {name: arms[name] for name in ('oversample', 'mixup')}
+    assert list(paper_table(replicates, few | {'none': arms['none']}).index) == ['none', 'mixup']
