@@ -75,6 +75,9 @@ curves: $(ENV) ## what more training lesions do for each generator, on dev cohor
 subgroups: $(ENV) ## performance by subtype, diameter and slice thickness, and failures, of a finished run (RUN=mine; seconds)
 	@$(RUNNER) A7_subgroups
 
+reliability: $(ENV) ## calibration, and how often a single hold-out picks the wrong arm, of a finished run (RUN=mine; seconds)
+	@$(RUNNER) A8_reliability
+
 noise: $(ENV) ## the same dev cohorts scanned with twice the noise (10 minutes; a stopped one goes on); writes measured/noise.csv
 	@$(PY) -m tools.noise
 
@@ -198,7 +201,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study tuning curves subgroups noise map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
+.PHONY: help env all chain study tuning curves subgroups reliability noise map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

@@ -1,10 +1,12 @@
 """What is committed: notebooks with published outputs only, and a Makefile that explains itself."""
 
+import json
 import subprocess
 import sys
 
 from conftest import ROOT, make
 
+from genmix.results import measured, verdicts
 from genmix.run import imports, notebooks
 from tools import publish
 
@@ -47,3 +49,16 @@ def test_help_lists_what_there_is():
     done = make(ROOT)
     assert all(f'make {word}' in done.stdout for word in ('all', 'test', 'env', 'lab'))
     assert 'SET=' in done.stdout
+
+
+def test_the_takeaway_of_the_results_still_holds():
+    """A sentence written by hand says which way mixing goes: no measured interval may lie above 0."""
+    cells = notebooks.Notebook(ROOT / 'notebooks' / '09_results.ipynb').content['cells']
+    prose = ' '.join(' '.join(''.join(c['source']) for c in cells if c['cell_type'] == 'markdown').split())
+    assert '**Takeaway.** In the published run, one cohort of phantoms, mixing shows no gain' in prose
+    _, low, _ = json.loads((ROOT / 'measured' / 'quick.json').read_text())['contrast']['population']
+    assert low <= 0, 'write the takeaway of 09_results anew: mixing shows a gain in the published run'
+    if len(long_run := measured.cohorts()) > 1:
+        found = verdicts.primary(long_run.contrasts(measured.tuning())[0])
+        (low,) = found[found.contrast == 'mixing at matched dose and mass'].low
+        assert low <= 0, 'write the takeaway of 09_results anew: mixing shows a gain in the long run'
