@@ -7,6 +7,7 @@ notebook prints goes to stderr; the names of those that ran to stdout, and the t
 """
 
 import contextlib
+import linecache
 import os
 import sys
 import traceback
@@ -22,7 +23,9 @@ def run_cells(notebook, values):
     names |= {'display': lambda *shown: None, '__name__': '__main__'}
     for number, cell in enumerate(notebook.content['cells']):
         if cell['cell_type'] == 'code' and 'parameters' not in cell['metadata'].get('tags', ()):
-            exec(compile(''.join(cell['source']), f'{notebook.name}, cell {number}', 'exec'), names)
+            source, name = ''.join(cell['source']), f'{notebook.name}, cell {number}'
+            linecache.cache[name] = len(source), None, source.splitlines(True), name  # for inspect, as IPython
+            exec(compile(source, name, 'exec'), names)
 
 
 def run_profile(profile, words):
