@@ -24,7 +24,7 @@ def run_cells(notebook, values):
     for number, cell in enumerate(notebook.content['cells']):
         if cell['cell_type'] == 'code' and 'parameters' not in cell['metadata'].get('tags', ()):
             source, name = ''.join(cell['source']), f'{notebook.name}, cell {number}'
-            linecache.cache[name] = len(source), None, source.splitlines(True), name  # for inspect, as IPython
+            linecache.cache[name] = len(source), None, source.splitlines(True), name  # as IPython does
             exec(compile(source, name, 'exec'), names)
 
 
