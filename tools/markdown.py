@@ -24,10 +24,8 @@ def scores_table(columns):
         chosen = table.metric == metrics.PRIMARY
         if 'rule' in table:
             chosen &= table.rule == metrics.RULES[0]
-        own = 100 * table[chosen].set_index('arm')[['mean', 'low', 'high']]
-        cells[title] = {
-            arm: f'{mean:.1f} [{low:.1f}, {high:.1f}]' for arm, mean, low, high in own.itertuples()
-        }
+        own = table[chosen].set_index('arm')[['mean', 'low', 'high']]
+        cells[title] = {arm: in_cell(values) for arm, *values in own.itertuples()}
     wide = pd.DataFrame(cells).rename_axis('arm')
     arms = tables.arms_from(pd.concat(columns.values()))
     wide = wide.loc[tables.in_order(wide.index, arms)].fillna('')

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from genmix import StudyError
+from genmix.data.build import FILES
 from genmix.data.cohort import read_rows
 from genmix.results.measured import as_committed, measured
 from genmix.results.real_sets import rule_in_words, summarise_real
@@ -27,7 +28,7 @@ def keep_real(run, name):
     if not (results / 'arms.csv').exists():
         raise StudyError(f'{run.name} has no results: finish it with `make all RUN={run.name}`.')
     asked = yaml.safe_load((run / 'params.yaml').read_text())['set']
-    for key in asked.keys() & {'data_dir', 'labels_csv'}:
+    for key in asked.keys() & set(FILES):
         asked[key] = Path('/path/to') / Path(asked[key]).name
     about = {
         'asked': ' '.join(f'{key}={value}' for key, value in asked.items()),

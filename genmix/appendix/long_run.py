@@ -85,12 +85,14 @@ class Plan:
         return ' '.join([*words, self.extra]).strip()  # of one key given twice, the last value counts
 
     def run(self, seed: int) -> str:
-        """Name of the run of one cohort."""
-        return run_name(seed, self.profile)
+        """Name of the run of one cohort: study-<seed>, with the profile where it is not the protocol's."""
+        return f'study-{seed}' if self.profile == PROFILE else f'study-{self.profile}-{seed}'
 
     def folder(self, home: Path, seed: int) -> Path:
-        """Where the file of one cohort goes."""
-        return folder_of(home, seed, self.profile)
+        """Where the file of one cohort goes: measured/study, or a folder of runs/ for development."""
+        if is_confirmatory(seed) and self.profile == PROFILE:
+            return home / 'measured' / 'study'
+        return home / 'runs' / f'cohorts-{self.profile}'
 
     @property
     def about(self) -> dict:
@@ -114,18 +116,6 @@ def arms_of(setting: pd.Series) -> list:
     wanted = setting.method, setting.dose, setting.balance, setting.steps
     every = settings(PAPER, [int(setting.steps)])
     return [arm for arm in every if (arm.kind, arm.dose, arm.balance, arm.steps) == wanted]
-
-
-def folder_of(home: Path, seed: int, profile: str) -> Path:
-    """Where the files of cohorts go: measured/study, or a folder of runs/ for development."""
-    if is_confirmatory(seed) and profile == PROFILE:
-        return home / 'measured' / 'study'
-    return home / 'runs' / f'cohorts-{profile}'
-
-
-def run_name(seed: int, profile: str) -> str:
-    """Name of the run of one cohort: study-<seed>, with the profile where it is not that of the protocol."""
-    return f'study-{seed}' if profile == PROFILE else f'study-{profile}-{seed}'
 
 
 def finish(seed: int, home: Path, plan: Plan, cores: int = 1, keep: bool = False) -> tuple[int, str]:

@@ -12,13 +12,11 @@ import pandas as pd
 
 from genmix.appendix import dev_sets, parametric
 from genmix.appendix.defaults import classification, values_of
-from genmix.appendix.regime import train_arm
-from genmix.classifier.training import predict
+from genmix.appendix.regime import score_arm
 from genmix.data.phantom import plan
 from genmix.mixing.arms import DOSES, with_generator, without_generator
-from genmix.mixing.batches import Batches, Pool, batch_mass
 from genmix.results.map_space import NAMES, design
-from genmix.results.metrics import PRIMARY, score
+from genmix.results.metrics import PRIMARY
 from genmix.run.study import Study
 
 FIRST = dev_sets.FIRST + 100  # seed of the first point: its cohorts are for nothing else
@@ -55,7 +53,11 @@ def measure_point(run, home, seed, place, profile):
         train = plan.draw('dev', counts, patients, size, seed)
         test = plan.draw('dev', tested, None, size, dev_sets.TEST + seed)
         made = parametric.sample_set(**defects, per_class=per_class, image_size=size, seed=seed)
-        return {arm.name: scored(arm, (train, test, made), regime, seed, batches, rules) for arm in ARMS}
+        own = {arm: made if arm.generator else None for arm in ARMS}
+        return {
+            arm.name: score_arm(arm, train, own[arm], test, regime, seed, batches, rules.get(arm.rule))
+            for arm in ARMS
+        }
 
     params = {'counts': counts, 'patients': patients, 'tested': tested, 'image_size': size, 'seed': seed}
     params |= {'defects': defects, 'per_class': per_class, 'arms': [asdict(arm) for arm in ARMS]}
@@ -73,21 +75,3 @@ def training_counts(lesions, profile):
     share = lesions / min(data['lesions'])
     counts = [int(n) for n in np.round(np.multiply(data['lesions'], share))]
     return counts, max(round(data['patients'] * share), 1)
-
-
-def scored(arm, cohorts, regime, seed, batches, rules):
-    """Scores on the test lesions of an arm's classifier, by both rules: a dict.
-
-    cohorts   (train, test, synthetic)
-    """
-    train, test, made = cohorts
-    pool, rule = Pool(train, made if arm.generator else None), rules.get(arm.rule)
-    model = train_arm(arm, train, pool, regime, seed, batches, rule)
-    mass = batch_mass(Batches(arm, pool, regime.steps, regime.batch_size, seed, batches, rule))['labels']
-    p = predict(model, test.images, regime.input_size).astype(float)
-    found, plain = score(test.labels, p, mass), score(test.labels, p)
-    return {
-        PRIMARY: found[PRIMARY, 'all'],
-        'argmax': plain[PRIMARY, 'all'],
-        'macro_auc': found['macro_auc', 'all'],
-    }

@@ -4,11 +4,9 @@ The lesions, their patients and the split of a dev cohort are the same at each n
 is trained anew, generators included.  On dev cohorts, whose sets the tuning shares (`appendix.dev_sets`).
 """
 
-import pandas as pd
-
 from genmix.appendix import dev_sets
 from genmix.appendix.defaults import values_of
-from genmix.appendix.tuning import tried
+from genmix.appendix.tuning import table_of, tried
 from genmix.mixing.arms import DOSES, with_generator, without_generator
 from genmix.results.metrics import PRIMARY
 
@@ -27,12 +25,8 @@ def run(study, cohorts, generators, noises, profile='cpu', workers=0, scheduler=
     for noise in noises:
         seeds = dev_sets.make_sets(study, cohorts, generators, [fraction], profile, *place, noise)
         units += [(seed, arm, fraction, profile, noise) for arm in arms for seed in seeds]
-    table = pd.DataFrame(dev_sets.call_all(study, tried, units, 'classifiers', *place))
-    order = {arm.name: i for i, arm in enumerate(arms)}
-    table = table.sort_values(
-        ['noise', 'arm', 'cohort'], key=lambda c: c.map(order) if c.name == 'arm' else c
-    )
-    return table[COLUMNS].round(5).reset_index(drop=True)
+    rows = dev_sets.call_all(study, tried, units, 'classifiers', *place)
+    return table_of(rows, arms, ['noise', 'arm', 'cohort'])[COLUMNS]
 
 
 def compared(generators):

@@ -14,16 +14,14 @@ from genmix import StudyError
 from genmix.appendix.defaults import config_from, values_of
 from genmix.appendix.dev_sets import call_all, kept_result
 from genmix.appendix.long_run import DEV, FIRST, PROFILE, Plan
-from genmix.appendix.regime import train_arm
+from genmix.appendix.regime import score_arm
 from genmix.classifier.config import Regime
-from genmix.classifier.training import predict
 from genmix.data import division, splits
 from genmix.data.build import READERS, CohortConfig
 from genmix.data.cohort import Cohort
 from genmix.mixing.arms import arms_for
-from genmix.mixing.batches import Batches, Pool, batch_mass
 from genmix.results.cohorts import without_paths
-from genmix.results.metrics import PRIMARY, score
+from genmix.results.metrics import PRIMARY
 from genmix.results.real_sets import NONE, STRENGTHS
 from genmix.run.notebooks import notebooks
 from genmix.run.profile import parameter_of, read_profile, resolve
@@ -144,11 +142,7 @@ def tried(run, home, strength, number, training, values, parts, content):
         own = (dev.extra.cohort == number).to_numpy()
         test, cohort = dev[~own], dev[own]
         train = splits.select(cohort, splits.make_splits(cohort, **parts, seed=seed))
-        pool = Pool(train)
-        model = train_arm(arm, train, pool, regime, seed, None, None)
-        mass = batch_mass(Batches(arm, pool, regime.steps, regime.batch_size, seed))['labels']
-        p = predict(model, test.images, regime.input_size).astype(float)
-        return {PRIMARY: float(score(test.labels, p, mass)[PRIMARY, 'all'])}
+        return {PRIMARY: float(score_arm(arm, train, None, test, regime, seed)[PRIMARY])}
 
     about = {'strength': strength, 'cohort': number, 'training': training}
     params = about | {'arm': asdict(arm), 'regime': asdict(regime), 'parts': parts}

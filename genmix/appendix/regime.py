@@ -13,8 +13,8 @@ from genmix.data import splits
 from genmix.data.cohort import Cohort
 from genmix.data.phantom import plan
 from genmix.mixing.arms import arms_for
-from genmix.mixing.batches import Pool
-from genmix.results.metrics import score
+from genmix.mixing.batches import Batches, Pool, batch_mass
+from genmix.results.metrics import PRIMARY, score
 from genmix.run.log import progress
 from genmix.run.parallel import run_in_order
 from genmix.run.study import Study
@@ -56,6 +56,21 @@ def train_arm(arm, train, pool, regime, seed, batches, rule):
     model = build_classifier(regime, train)
     fit_classifier(model, arm, pool, regime, seed, batches, rule)
     return model
+
+
+def score_arm(arm, train, made, test, regime, seed, batches=None, rule=None):
+    """Scores on the lesions `test` of a classifier of one arm, a dict: balanced accuracy decided by the class
+    mass of its batches and by plain argmax, macro AUC.
+
+    made   its synthetic set, None for an arm without a generator
+    """
+    pool = Pool(train, made)
+    model = train_arm(arm, train, pool, regime, seed, batches, rule)
+    mass = batch_mass(Batches(arm, pool, regime.steps, regime.batch_size, seed, batches, rule))['labels']
+    p = predict(model, test.images, regime.input_size).astype(float)
+    found, plain = score(test.labels, p, mass), score(test.labels, p)
+    auc = found['macro_auc', 'all']
+    return {PRIMARY: found[PRIMARY, 'all'], 'argmax': plain[PRIMARY, 'all'], 'macro_auc': auc}
 
 
 def dev_score(run, home, seed, train_fraction, arm, changes):

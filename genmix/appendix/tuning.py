@@ -10,11 +10,9 @@ import pandas as pd
 
 from genmix.appendix import dev_sets
 from genmix.appendix.defaults import classification, values_of
-from genmix.appendix.regime import train_arm
-from genmix.classifier.training import predict
+from genmix.appendix.regime import score_arm
 from genmix.mixing.arms import settings
-from genmix.mixing.batches import Batches, Pool, batch_mass
-from genmix.results.metrics import PRIMARY, score
+from genmix.results.metrics import PRIMARY
 from genmix.run.study import Study
 
 COLUMNS = ['method', 'generator', 'dose', 'balance', 'steps', 'cohort', PRIMARY, 'argmax', 'macro_auc']
@@ -31,11 +29,14 @@ def run(study, cohorts, generators, lengths, profile='cpu', workers=0, scheduler
     seeds = dev_sets.make_sets(study, cohorts, generators, [fraction], profile, *place)
     units = [(seed, arm, fraction, profile) for seed in seeds for arm in arms]
     rows = dev_sets.call_all(study, tried, units, 'classifiers', *place)
+    return table_of(rows, arms, ['arm', 'cohort'])[COLUMNS]
+
+
+def table_of(rows, arms, by):
+    """The dicts of `tried` as a table, sorted by columns, arms in their order."""
     order = {arm.name: i for i, arm in enumerate(arms)}
-    table = pd.DataFrame(rows).sort_values(
-        ['arm', 'cohort'], key=lambda c: c.map(order) if c.name == 'arm' else c
-    )
-    return table[COLUMNS].round(5).reset_index(drop=True)
+    table = pd.DataFrame(rows).sort_values(by, key=lambda c: c.map(order) if c.name == 'arm' else c)
+    return table.round(5).reset_index(drop=True)
 
 
 def tried(run, home, seed, arm, fraction, profile, noise=1.0):
@@ -51,13 +52,7 @@ def tried(run, home, seed, arm, fraction, profile, noise=1.0):
     rule = rules.get(arm.rule)
 
     def compute():
-        pool = Pool(train, made)
-        model = train_arm(arm, train, pool, regime, seed, batches, rule)
-        mass = batch_mass(Batches(arm, pool, regime.steps, regime.batch_size, seed, batches, rule))['labels']
-        p = predict(model, test.images, regime.input_size).astype(float)
-        found, plain = score(test.labels, p, mass), score(test.labels, p)
-        auc = found['macro_auc', 'all']
-        return {PRIMARY: found[PRIMARY, 'all'], 'argmax': plain[PRIMARY, 'all'], 'macro_auc': auc}
+        return score_arm(arm, train, made, test, regime, seed, batches, rule)
 
     about = {'method': arm.kind, 'generator': arm.generator, 'dose': arm.dose, 'balance': arm.balance}
     about |= {'steps': regime.steps, 'cohort': seed, 'arm': arm.name, 'noise': noise}

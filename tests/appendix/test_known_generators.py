@@ -3,14 +3,12 @@
 import numpy as np
 
 from genmix.appendix.defaults import classification
-from genmix.appendix.regime import train_arm
-from genmix.classifier.training import predict
+from genmix.appendix.regime import score_arm
 from genmix.data.cohort import Cohort
 from genmix.data.phantom import plan
 from genmix.mixing.arms import arms_for
-from genmix.mixing.batches import Batches, Pool, batch_mass
 from genmix.results.intervals import SMALLEST, over_units, superiority
-from genmix.results.metrics import PRIMARY, score
+from genmix.results.metrics import PRIMARY
 
 SMALL = {'steps': 120, 'batch_size': 32, 'vgg_width': 0.0625, 'lr': 4e-3}
 
@@ -32,12 +30,8 @@ def test_the_oracle_helps_and_a_generator_of_wrong_labels_harms():
 
         def balanced_accuracy(name, synthetic=None, train=train, test=test, seed=seed):
             arm, (regime, batches, rules) = arms_for(['g'])[name], classification(**SMALL)
-            pool, rule = Pool(train, synthetic), rules.get(arm.rule)
-            model = train_arm(arm, train, pool, regime, seed, batches, rule)
-            mass = batch_mass(Batches(arm, pool, regime.steps, regime.batch_size, seed, batches, rule))[
-                'labels'
-            ]
-            return score(test.labels, predict(model, test.images, 32), np.array(mass))[PRIMARY, 'all']
+            how = regime, seed, batches, rules.get(arm.rule)
+            return score_arm(arm, train, synthetic, test, *how)[PRIMARY]
 
         base = balanced_accuracy('classical')
         for name, synthetic in pools.items():

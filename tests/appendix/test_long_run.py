@@ -104,7 +104,7 @@ def made(monkeypatch):
         if seed in broken:
             broken.discard(seed)
             return seed, 'error: 02_dcgan, cell 3: no space left'
-        packed(seed, plan).save(long_run.folder_of(home, seed, plan.profile) / f'cohort-{seed}.npz')
+        packed(seed, plan).save(plan.folder(home, seed) / f'cohort-{seed}.npz')
         return seed, ''
 
     monkeypatch.setattr(long_run, 'finish', finish)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genmix.appendix import dev_sets, map_points, parametric
+from genmix.appendix import dev_sets, map_points, parametric, regime
 from genmix.appendix.defaults import classification
 from genmix.data.phantom import plan
 from genmix.mixing.batches import Batches, Pool, batch_mass
@@ -16,7 +16,7 @@ from genmix.results.map_space import NAMES, design
 def drawn(monkeypatch):
     """Populations, counts and seeds of the phantoms that are drawn, and how many classifiers are trained."""
     found = {'phantoms': [], 'classifiers': 0}
-    draw, train = plan.draw, map_points.train_arm
+    draw, train = plan.draw, regime.train_arm
 
     def drawing(population, counts, n_patients=None, image_size=64, seed=0):
         found['phantoms'].append((population, tuple(counts), n_patients, seed))
@@ -27,7 +27,7 @@ def drawn(monkeypatch):
         return train(*args)
 
     monkeypatch.setattr(plan, 'draw', drawing)
-    monkeypatch.setattr(map_points, 'train_arm', training)
+    monkeypatch.setattr(regime, 'train_arm', training)
     return found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genmix.appendix import dev_sets, noise, tuning
+from genmix.appendix import dev_sets, noise, regime
 from genmix.results import measured, noise_parts
 from tools import noise as command
 
@@ -14,13 +14,13 @@ ARMS = ['classical', 'mixup', 'oracle@1/8', 'genmix-oracle@1/8']
 @pytest.fixture
 def trained(monkeypatch):
     """How often a classifier was trained, as a list of one number."""
-    calls, real = [0], tuning.train_arm
+    calls, real = [0], regime.train_arm
 
     def counting(*args):
         calls[0] += 1
         return real(*args)
 
-    monkeypatch.setattr(tuning, 'train_arm', counting)
+    monkeypatch.setattr(regime, 'train_arm', counting)
     return calls
 
 

@@ -13,7 +13,7 @@ from test_duplicates import pictures
 from test_protocol import TEXT
 
 from genmix import StudyError
-from genmix.appendix import long_run, real_cohorts
+from genmix.appendix import long_run, real_cohorts, regime
 from genmix.appendix.long_run import Plan
 from genmix.data.division import Division
 from genmix.mixing.arms import arms_for
@@ -104,11 +104,9 @@ def test_every_strength_is_tried_on_each_dev_cohort_and_kept(here, tmp_path, mon
     plan, values = real_cohorts.real_plan(
         'x', f'dataset=folder data_dir={root} image_size=32 08_classification.steps=2', SMALL, SMOKE
     )
-    seen, real = [], real_cohorts.train_arm
+    seen, real = [], regime.train_arm
     monkeypatch.setattr(
-        real_cohorts,
-        'train_arm',
-        lambda arm, train, *rest: seen.append((arm, train)) or real(arm, train, *rest),
+        regime, 'train_arm', lambda arm, train, *rest: seen.append((arm, train)) or real(arm, train, *rest)
     )
     found = real_cohorts.measure(plan, values, workers=1)
     study, divided = real_cohorts.divide(plan, values)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from genmix.appendix import data_size, dev_sets, tuning
+from genmix.appendix import data_size, dev_sets, regime, tuning
 from genmix.mixing.arms import DOSES, settings
 from genmix.results import data_size_parts, protocol
 from genmix.results.contrasts import METHODS, SETTING, best_other, tuned
@@ -26,7 +26,7 @@ def counted(monkeypatch):
         monkeypatch.setattr(owner, name, counting)
 
     count(dev_sets, 'sample_set', 'fits')
-    count(tuning, 'train_arm', 'classifiers')
+    count(regime, 'train_arm', 'classifiers')
     count(data_size, 'train_reference', 'references')
     return calls
 

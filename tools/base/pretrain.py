@@ -122,20 +122,16 @@ def make(variant, settings, folder, out, begin=None):
     """
     if variant == 'mixed' and begin is None:
         begin = out / 'natural'
-    pictures, _, _ = training_images('natural', settings, folder)
-    autoencoder = train_autoencoder(pictures, settings, folder)
-    training = training_images(variant, settings, folder)
-    accelerator = processes.make_accelerator()
+    accelerator, (autoencoder, training) = processes.make_accelerator(), prepare(variant, settings, folder)
     pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin, accelerator)
     if accelerator is None or accelerator.is_main_process:
         export(variant, pipeline, settings, folder, out, training, marks_of(begin)[0] if begin else '')
 
 
 def prepare(variant, settings, folder):
-    """Images, autoencoder and latents, which the processes of a shared training then find."""
+    """(autoencoder, training images) of a variant; both are kept in `folder`."""
     pictures, _, _ = training_images('natural', settings, folder)
-    autoencoder = train_autoencoder(pictures, settings, folder)
-    cached_latents(autoencoder, training_images(variant, settings, folder)[0], folder / variant)
+    return train_autoencoder(pictures, settings, folder), training_images(variant, settings, folder)
 
 
 def main(words=None):
@@ -155,7 +151,8 @@ def main(words=None):
     settings = Settings.read(asked.params)
     for variant in [asked.only] if asked.only else VARIANTS:
         if asked.processes > 1 and not processes.is_worker():
-            prepare(variant, settings, asked.folder)
+            autoencoder, (images, _, _) = prepare(variant, settings, asked.folder)
+            cached_latents(autoencoder, images, asked.folder / variant)  # the processes find all of it
             processes.run_module(__spec__.name, [*words, '--only', variant], asked.processes)
         else:
             make(variant, settings, asked.folder, asked.out, asked.begin)

@@ -21,18 +21,21 @@ class Optimisers:
 
     def __init__(self, networks, parameters, lr, muon_lr=0.0):
         self.parameters = parameters
-        self.matrices = matrices = matrices_of(networks) & parameters.keys() if muon_lr else set()
+        matrices = matrices_of(networks) & parameters.keys() if muon_lr else set()
         # A view of the same memory, for Muon takes nothing but two dimensions.
         self.stepped = {
             name: nn.Parameter(p.data.view(len(p), -1)) if name in matrices else p
             for name, p in parameters.items()
         }
         others = [p for name, p in self.stepped.items() if name not in matrices]
-        self.all = [torch.optim.AdamW(others, lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)]
+        adamw = torch.optim.AdamW(others, lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+        self.peaks = {adamw: lr}  # of the learning rate of each optimiser
+        self.of = dict.fromkeys(parameters, adamw)  # {name: its optimiser}
         if matrices:
             own = [self.stepped[name] for name in sorted(matrices)]
-            self.all.append(torch.optim.Muon(own, muon_lr, weight_decay=0.0, adjust_lr_fn='match_rms_adamw'))
-        self.peaks = lr, muon_lr
+            muon = torch.optim.Muon(own, muon_lr, weight_decay=0.0, adjust_lr_fn='match_rms_adamw')
+            self.peaks[muon] = muon_lr
+            self.of |= dict.fromkeys(matrices, muon)
 
     def zero_grad(self):
         for p in self.parameters.values():
@@ -43,7 +46,7 @@ class Optimisers:
         for name, p in self.parameters.items():
             if self.stepped[name] is not p and p.grad is not None:
                 self.stepped[name].grad = p.grad.view(len(p), -1)
-        for optimiser, peak in zip(self.all, self.peaks):
+        for optimiser, peak in self.peaks.items():
             for group in optimiser.param_groups:
                 group['lr'] = share * peak
             optimiser.step()
@@ -52,7 +55,7 @@ class Optimisers:
         """What was averaged over steps so far, in the shapes of the parameters: {moment: {name: tensor}}."""
         found = {}
         for name, p in self.stepped.items():
-            state = next((o.state[p] for o in self.all if p in o.state), {})
+            state = self.of[name].state[p]
             for moment in state.keys() - {'step'}:
                 found.setdefault(moment, {})[name] = state[moment].view(self.parameters[name].shape)
         return found
@@ -63,8 +66,7 @@ class Optimisers:
             own = {
                 moment: tensors[name].view(p.shape) for moment, tensors in moments.items() if name in tensors
             }
-            optimiser = self.all[name in self.matrices]
-            optimiser.state[p] = own | {'step': torch.tensor(float(step), device=p.device)}
+            self.of[name].state[p] = own | {'step': torch.tensor(float(step), device=p.device)}
 
 
 def matrices_of(networks):
