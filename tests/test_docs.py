@@ -66,8 +66,13 @@ def test_parameters_exist(page, every):
     assert named <= known
 
 
-def test_every_notebook_is_in_the_table(every):
-    assert re.findall(r'^\| `(\w+)` \|', TEXTS['README.md'], re.MULTILINE) == sorted(nb.name for nb in every)
+def test_every_notebook_is_linked_and_its_minutes_are_its_own(every):
+    links = re.findall(r'\[`(\w+)`\]\(notebooks/(\w+)\.ipynb\)', TEXTS['README.md'])
+    assert links == [(nb.name, nb.name) for nb in sorted(every, key=lambda nb: nb.name)]
+    minutes = r'\*\*Time:\*\* (\d+) minutes to read, ((?:under )?\d+) to run'
+    said = {nb.name: re.search(minutes, nb.path.read_text(encoding='utf-8')) for nb in every}
+    rows = re.findall(r'^\| \[`(\w+)`.*\| (\d+) \| ([\w ]+) \|$', TEXTS['README.md'], re.MULTILINE)
+    assert len(rows) == 11 and rows == [(name, *said[name].groups()) for name, *_ in rows]
 
 
 def test_the_walk_names_modules():

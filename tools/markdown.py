@@ -4,7 +4,18 @@ import re
 
 import pandas as pd
 
+from genmix.generators import PAPER
 from genmix.results import metrics, tables
+
+# What the front page shows of all arms: what each trains on, and their names, whose mean it is.
+SHORT = {
+    'real images': ['classical'],
+    'real images, classes balanced by repetition': ['oversample'],
+    'mixup of real images': ['mixup'],
+    'synthetic images added, mean of 4 generators': [f'{g}@1/8' for g in PAPER],
+    '**GenMix**, mean of 4 generators': [f'genmix-{g}@1/8' for g in PAPER],
+    'GenMix with new phantoms as synthetic ones (upper bound)': ['genmix-oracle@1/8'],
+}
 
 
 def table_of(frame: pd.DataFrame, **options) -> str:
@@ -35,18 +46,24 @@ def scores_table(columns):
 def cohort_scores(long):
     """Scores of every arm over cohorts, in a table with its caption."""
     cells = {
-        f'balanced accuracy, {rule}': [over_cohorts(long, name, metrics.PRIMARY, rule) for name in long.arms]
+        f'balanced accuracy, {rule}': [over_cohorts(long, {name: 1.0}, rule=rule) for name in long.arms]
         for rule in metrics.RULES
     }
-    cells['macro AUC'] = [over_cohorts(long, name, 'macro_auc', '') for name in long.arms]
+    cells['macro AUC'] = [over_cohorts(long, {name: 1.0}, 'macro_auc', '') for name in long.arms]
     index = pd.Index([f'`{name}`' for name in long.arms], name='arm')
     head = f"Per cent, mean over {len(long)} cohorts with 95 % intervals of Student's *t* over cohorts:"
     return f'{head}\n\n{table_of(pd.DataFrame(cells, index=index))}'
 
 
-def over_cohorts(long, arm, metric, rule):
-    """Mean of an arm over cohorts and its interval, as in a cell of a table."""
-    found = long.estimate({arm: 1.0}, metric, rule)
+def short_table(title, cell_of):
+    """The rows of SHORT with one number each, cell_of({arm: weight}), as a Markdown table."""
+    cells = [cell_of(dict.fromkeys(names, 1 / len(names))) for names in SHORT.values()]
+    return table_of(pd.DataFrame({'training images': list(SHORT), title: cells}), index=False)
+
+
+def over_cohorts(long, weights, metric=metrics.PRIMARY, rule=metrics.RULES[0]):
+    """Mean of {arm: weight} over cohorts and its interval, as in a cell of a table."""
+    found = long.estimate(weights, metric, rule)
     return in_cell([found[name] for name in ('mean', 'low', 'high')])
 
 

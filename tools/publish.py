@@ -1,4 +1,5 @@
-"""Write the outputs of a finished run into notebooks/, and its numbers into measured/quick.json.
+"""Write the outputs of a finished run into notebooks/, its numbers into measured/quick.json, and the pictures
+of README.md into docs/figures/.
 
 python -m tools.publish --run cpu
 """
@@ -21,7 +22,8 @@ from genmix.run.study import Study, home
 from tools import checksums, cli, verify
 from tools.outputs import code_cells, joined, read_executed
 
-LIMIT = 2_600_000  # bytes of a published notebook: repositories keep every publication for ever
+LIMIT = 1_500_000  # bytes of a published notebook: repositories keep every publication for ever
+PICTURES = {'mixture': '07_labels', 'contrasts': '09_forest_population'}  # in docs/figures/: figures of a run
 LOCAL_PATH = re.compile(r'(?<![\w.>/])/(?:home|root|Users|tmp|var|mnt|opt|srv|private)/[^\s"\'<]*')
 
 
@@ -92,7 +94,8 @@ def local_name(content, study):
 
 
 def publish(study, strict=True):
-    """Write the outputs of a run into notebooks/ and its numbers into measured/quick.json; all or nothing.
+    """Write the outputs of a run into notebooks/, its numbers into measured/quick.json and PICTURES; all or
+    nothing.
 
     A notebook keeps its time of modification, so that make finds nothing to do.  strict=False takes a run
     of any profile and SET.  Returns {path: bytes}.  Raises StudyError as `verify.need_default`, `page`
@@ -105,6 +108,9 @@ def publish(study, strict=True):
     wanted = [nb for nb in every if not nb.optional or nb.path.name in here]  # lesson, subgroups
     pages = {nb.path: page(nb, study) for nb in wanted}
     pages[study.home / verify.COMMITTED] = verify.as_text(verify.numbers(study)).encode()
+    for picture, figure in PICTURES.items():
+        if (drawn := study.folder / 'figures' / f'{figure}.png').exists():
+            pages[study.home / 'docs' / 'figures' / f'{picture}.png'] = drawn.read_bytes()
     for path, text in pages.items():
         if path.exists() and path.read_bytes() == text:
             continue
@@ -126,8 +132,9 @@ def main(argv):
     args = parser.parse_args(argv)
     pages = publish(Study(args.run, home()), strict=not args.any)
     size = sum(map(len, pages.values())) / 1e6
+    n = sum(path.suffix == '.ipynb' for path in pages)
     log.info(
-        f'{len(pages) - 1} notebooks hold the outputs of runs/{args.run}, {size:.1f} MB; '
+        f'{n} notebooks hold the outputs of runs/{args.run}, {size:.1f} MB; '
         f'its numbers are in {verify.COMMITTED}'
     )
 

@@ -26,7 +26,7 @@ from genmix.results.verdicts import summarise_contrasts
 from genmix.run.files import atomic_write
 from genmix.run.study import home
 from tools import cli, real_images, speed
-from tools.markdown import bullets, cohort_scores, in_cell, table_of
+from tools.markdown import bullets, cohort_scores, in_cell, over_cohorts, short_table, table_of
 
 MARKS = '<!-- {}: written by tools/readme.py from measured/ -->', '<!-- end of {} -->'
 # The blocks that each page must have.
@@ -52,6 +52,9 @@ def results_block(long, judged):
     table, _ = long.contrasts(tuning())
     return '\n\n'.join(
         [
+            short_table(
+                f'balanced accuracy, mean of {len(long)} cohorts [95 %]', lambda w: over_cohorts(long, w)
+            ),
             f'**The declared contrasts**, over {len(long)} cohorts:',
             bullets(summarise_contrasts(table, 'population')),
             '**The claims of the paper and four controls**, by what they concern:',
@@ -62,12 +65,18 @@ def results_block(long, judged):
 
 def one_cohort():
     """What the quick run found: one cohort, without a verdict."""
-    found = json.loads(as_committed(measured() / 'quick.json').read_text())['contrast']['population']
-    mean, low, high = (f'{100 * v:+.1f}' for v in found)
-    return (
+    found = json.loads(as_committed(measured() / 'quick.json').read_text())
+    mean, low, high = (f'{100 * v:+.1f}' for v in found['contrast']['population'])
+    scores = {arm: value for arm, (value, *_) in found['scores']['population'].items()}
+
+    def cell_of(weights):
+        return f'{100 * sum(w * scores[arm] for arm, w in weights.items()):.1f}'
+
+    said = (
         'The quick run of `make all` is one cohort: mixing at matched dose and mass makes a difference of '
         f'{mean} points there [{low}, {high}] (95 %, over classifiers and test patients of this cohort).'
     )
+    return f'{said}\n\n{short_table("balanced accuracy [%], one cohort", cell_of)}'
 
 
 def arms_block(long):

@@ -5,6 +5,7 @@ import numpy as np
 from genmix.plots.style import (
     class_colour,
     displayed,
+    generator_style,
     join_words,
     marker,
     series_colour,
@@ -22,8 +23,10 @@ def subgroup_scores(table, arms, title=''):
     """Balanced accuracy of some arms in each group of lesions, a panel a column of the manifest.
 
     table   rows of `results.subgroups`, of which the primary metric is shown; bars are 95 % intervals
+    arms    mixing.arms.Arm each: in the style of its generator, hollow where images are mixed
     """
-    own = table[(table.metric == PRIMARY) & table.arm.isin(arms)]
+    names = [arm.name for arm in arms]
+    own = table[(table.metric == PRIMARY) & table.arm.isin(names)]
     panels = {by: list(dict.fromkeys(part.group)) for by, part in own.groupby('by', sort=False)}
     counts = [len(groups) for groups in panels.values()]
     fig, axes = subplots(
@@ -32,11 +35,13 @@ def subgroup_scores(table, arms, title=''):
     for ax, (by, groups) in zip(axes[:, 0], panels.items()):
         part, sizes = own[own.by == by], []
         for i, arm in enumerate(arms):
-            rows = part[part.arm == arm].set_index('group').loc[groups]
+            rows = part[part.arm == arm.name].set_index('group').loc[groups]
             y = np.arange(len(groups)) + min(0.2, 0.7 / len(arms)) * (i - (len(arms) - 1) / 2)
             mean, ends = 100 * rows['mean'].to_numpy(), 100 * rows[['low', 'high']].clip(0, 1).to_numpy().T
-            look = {'color': series_colour(i), 'marker': marker(i), 'ms': 4.5, 'ls': '', 'elinewidth': 1.2}
-            ax.errorbar(mean, y, xerr=np.nan_to_num(np.abs(ends - mean)), label=displayed(arm), **look)
+            style = generator_style(arm.generator)
+            look = {'color': style.colour, 'marker': style.marker, 'ms': 4.5, 'ls': '', 'elinewidth': 1.2}
+            look |= {'mfc': 'white'} if arm.rule else {}
+            ax.errorbar(mean, y, xerr=np.nan_to_num(np.abs(ends - mean)), label=displayed(arm.name), **look)
             sizes = rows.lesions
         ax.set_yticks(range(len(groups)), [f'{g} (n = {n})' for g, n in zip(groups, sizes)])
         ax.set(ylim=(len(groups) - 0.5, -0.5))
@@ -46,11 +51,11 @@ def subgroup_scores(table, arms, title=''):
     axes[-1, 0].set_xlabel('balanced accuracy; sensitivity in a group of one class [%], 95 % interval')
     handles = axes[0, 0].get_legend_handles_labels()
     fig.legend(*handles, loc='outside right upper', title=title or None)
-    last = own[own.arm == arms[-1]].itertuples()
+    last = own[own.arm == names[-1]].itertuples()
     found = join_words(f'{r.group} {100 * r.mean:.0f}' for r in last)
     fig.alt = (
-        f'Balanced accuracy in per cent of {join_words(map(displayed, arms))} in {sum(counts)} groups of '
-        f'lesions. {displayed(arms[-1])}: {found}.'
+        f'Balanced accuracy in per cent of {join_words(map(displayed, names))} in {sum(counts)} groups of '
+        f'lesions. {displayed(names[-1])}: {found}.'
     )
     return fig
 

@@ -63,7 +63,7 @@ def with_g(side: str, generators) -> str:
 def brief(side: str) -> str:
     """A side of a contrast, with *g* where it is about several generators of the paper."""
     several = sum(re.search(rf'(?<![a-z_]){g}(?![a-z_])', side) is not None for g in PAPER) > 1
-    return with_g(side, PAPER) if several else side
+    return re.sub(r'(@\S+) (?=\S+@)', r'\1 and ', with_g(side, PAPER) if several else side)
 
 
 class Finder:

@@ -7,7 +7,7 @@ from map_examples import made_up
 
 from genmix import plots
 from genmix.audit import findings
-from genmix.mixing.arms import arms_for
+from genmix.mixing.arms import arms_for, with_generator, without_generator
 from genmix.results import effect_map, subgroups
 
 C = blobs((6, 4, 5))
@@ -104,6 +104,7 @@ SIZES = pd.DataFrame(
     ],
     columns=['generator', 'train_fraction', 'lesions', 'cohort', 'tstr', 'coverage', 'kid'],
 )
+GROUP_ARMS = [without_generator('real'), with_generator('genmix', 'g', 1 / 8, rule='genmix')]
 GROUPS = pd.DataFrame(
     [
         (by, group, 40, 30, arm, 'all', 'balanced_accuracy', *(mean + shift + d for d in (0, -0.1, 0.3)))
@@ -239,7 +240,7 @@ def examples_with_lambda():
 DRAW = {
     'tuning_curves': lambda: plots.tuning_curves(TUNING),
     'data_size_curves': lambda: plots.data_size_curves(SIZES),
-    'subgroup_scores': lambda: plots.subgroup_scores(GROUPS, ['classical', 'genmix-g@1/8'], 'population'),
+    'subgroup_scores': lambda: plots.subgroup_scores(GROUPS, GROUP_ARMS, 'population'),
     'failure_gallery': lambda: plots.failure_gallery(
         C.images[:2], FAILED, C.class_names, ['13 mm, slice 5 mm', '']
     ),

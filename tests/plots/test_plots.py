@@ -248,6 +248,8 @@ def test_groups_of_lesions_have_their_intervals_cut_at_the_range_of_the_metric()
     first, second = fig.axes
     assert [t.get_text() for t in second.get_yticklabels()] == ['under 10 mm (n = 40)', 'over 15 mm (n = 40)']
     classical, genmix = second.containers
+    filled, hollow = (c.lines[0].get_markerfacecolor() for c in (classical, genmix))
+    assert filled == generator_style('').colour and hollow == 'white'
     (bars,) = genmix.lines[2]
     assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [
         pytest.approx([55, 95]),

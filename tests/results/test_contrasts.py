@@ -167,9 +167,9 @@ def test_what_is_asked_of_several_generators_has_one_name():
 
 def test_a_side_with_several_generators_is_named_by_one_of_them():
     found = {c.gate: c for c in declared(arms_for(PAPER))}
-    assert brief(found[MIXING].a) == 'mean of genmix-g@1/8 genmix-g@1/2'
-    assert brief(found[MIXING].b) == 'mean of g@1/8 g@1/2'
+    assert brief(found[MIXING].a) == 'mean of genmix-g@1/8 and genmix-g@1/2'
+    assert brief(found[MIXING].b) == 'mean of g@1/8 and g@1/2'
     assert brief(found[BALANCE].b) == 'mean of genmix-g@1/8-balanced - oversample'
-    assert brief(found[EACH].a) == found[EACH].a and brief('mixup') == 'mixup'
+    assert brief(found[EACH].a) == found[EACH].a.replace('8 g', '8 and g') and brief('mixup') == 'mixup'
     assert [c.generator for c in declared(arms_for(PAPER)) if c.gate == EACH] == list(PAPER)
     assert found[MIXING].generator == ''

@@ -51,7 +51,10 @@ def edit(path, change):
 def test_a_run_is_published(finished):
     path, numbers = finished.home / 'notebooks' / '01_a.ipynb', finished.home / 'measured' / 'quick.json'
     source = json.loads(path.read_text())
+    finished.path('figures', '07_labels.png').write_bytes(b'a picture')
     publish.publish(finished)
+    pictures = finished.home / 'docs' / 'figures'
+    assert [(p.name, p.read_bytes()) for p in pictures.iterdir()] == [('mixture.png', b'a picture')]
     content, first = json.loads(path.read_text()), path.read_bytes()
     assert [
         {k: v for k, v in c.items() if k not in ('outputs', 'execution_count')} for c in content['cells']
@@ -111,7 +114,7 @@ def test_the_stamp_is_of_code_alone():
                 run.path('notebooks', '01_a.ipynb'),
                 lambda n: n['cells'][-1]['outputs'].append(stream('x' * publish.LIMIT)),
             ),
-            'the limit is 2.6',
+            'the limit is 1.5',
         ),
     ],
 )

