@@ -20,7 +20,7 @@ from genmix.run.log import log
 from genmix.run.notebooks import LESSON, NAMES, question
 from genmix.run.study import Study, home
 from tools import cli
-from tools.outputs import alt_of, joined, read_executed, tags
+from tools.outputs import SLIDER, alt_of, code_cells, joined, read_executed, tags
 
 PACKAGES = ('sphinx', 'myst_nb', 'sphinx_book_theme', 'sphinxcontrib.bibtex', 'sphinx-mathjax-offline')
 # What of the paper is where: the tag of the cell that makes it, and what it shows.
@@ -57,6 +57,11 @@ def read_pages(folder):
     committed = home() / 'notebooks' / f'{LESSON}.ipynb'
     if LESSON not in pages and committed.exists() and 'published' in committed.read_text(encoding='utf-8'):
         pages[LESSON] = read_executed(committed)
+    for cell in (cell for content in pages.values() for cell in code_cells(content)):
+        for data in (output.get('data', {}) for output in cell['outputs']):
+            if SLIDER in data:
+                data['text/html'] = data.pop(SLIDER)
+                del data['image/png']
     for cell in (cell for content in pages.values() for cell in content['cells']):
         if cell['cell_type'] == 'markdown':
             cell['source'] = links_within(joined(cell['source']), pages)

@@ -7,6 +7,7 @@ python -m tools.readme --from runs/b --real NAME  keep the results of a run on r
 import json
 import re
 import sys
+from functools import partial
 
 import pandas as pd
 

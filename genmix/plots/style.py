@@ -64,6 +64,7 @@ STYLE = {
     # collides; the PNG beside it looks the same everywhere.
     'svg.fonttype': 'none',
 }
+SLIDER = 'application/vnd.genmix.slider+html'  # type of an output that notebooks keep and do not show
 # Decorator of all that creates or draws: during the call only, matplotlib's settings are its defaults and
 # STYLE, whatever a matplotlibrc or a style sheet of the user says.
 styled = plt.style.context(STYLE, after_reset=True)
@@ -138,9 +139,12 @@ def legend_columns(labels, width):
 
 
 class AltTextFigure(Figure):
-    """A figure with `alt`: one to three sentences for readers who cannot see it; set after drawing."""
+    """A figure with `alt`: one to three sentences for readers who cannot see it; set after drawing.
 
-    alt = ''
+    slider   HTML that takes its place in the web book (`teaching.sliders`), '' for most
+    """
+
+    alt = slider = ''
     _caption = None
 
     @styled
@@ -167,7 +171,8 @@ class AltTextFigure(Figure):
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """Alt text for a notebook: plain text, and metadata of the PNG that the kernel itself draws."""
-        return ({'text/plain': self.alt}, {'image/png': {'alt': self.alt}}) if self.alt else None
+        shown = ({'text/plain': self.alt} if self.alt else {}) | ({SLIDER: self.slider} if self.slider else {})
+        return (shown, {'image/png': {'alt': self.alt}}) if shown else None
 
     @styled
     def save(self, path, kind, title):

@@ -15,16 +15,13 @@ this.nextElementSibling.value = frames[this.value].dataset.value;
 
 
 def slider(draw, name, values, static):
-    """In the browser a slider over the figures draw(value); headless, as in the web book, `static`.
+    """In the browser a slider over the figures draw(value); headless the figure `static`, which carries it.
 
     name     label of the slider
     values   numbers, in order
-    The slider switches between images in the browser: it works after the kernel has stopped.
+    The slider switches between images in the browser: it works after the kernel has stopped, and in the pages
+    of the web book, where it takes the place of `static`.
     """
-    if os.environ.get('GENMIX_HEADLESS'):
-        return static
-    from IPython.display import HTML
-
     labels = [f'{value:g}' for value in values]
     figures = ''.join(
         f'<figure data-value="{label}" style="margin: 0" {"hidden" if i else ""}>{image_tag(draw(value))}'
@@ -36,7 +33,13 @@ def slider(draw, name, values, static):
         f'style="width: 24em; vertical-align: middle" oninput="{escape(" ".join(MOVE.split()))}">'
     )
     label = f'<label>{escape(name)} {bar} <output>{labels[0]}</output></label>'
-    return HTML(f'<div class="genmix-slider">{label}{figures}</div>')
+    page = f'<div class="genmix-slider">{label}{figures}</div>'
+    if os.environ.get('GENMIX_HEADLESS'):
+        static.slider = page
+        return static
+    from IPython.display import HTML
+
+    return HTML(page)
 
 
 def image_tag(fig):

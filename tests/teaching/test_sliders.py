@@ -1,4 +1,4 @@
-"""The slider: a static figure when headless, images with alt text in the browser."""
+"""The slider: a figure that carries it when headless, images with alt text in the browser."""
 
 import base64
 import io
@@ -11,9 +11,10 @@ from pages import CHROMIUM, Browser
 from PIL import Image
 
 from genmix import plots
+from genmix.plots.style import SLIDER
 from genmix.teaching.sliders import slider
+from tools import outputs
 
-STATIC = object()
 VALUES = (0, 100.5, 200)
 
 
@@ -26,12 +27,16 @@ def drawn(value):
 def page(monkeypatch):
     """HTML of a slider over three gray levels."""
     monkeypatch.delenv('GENMIX_HEADLESS', raising=False)
-    return slider(drawn, 'λ <b>', VALUES, STATIC).data
+    return slider(drawn, 'λ <b>', VALUES, None).data
 
 
-def test_headless_shows_the_static_figure_and_draws_nothing(monkeypatch):
+def test_headless_shows_a_static_figure_that_carries_the_slider(page, monkeypatch):
     monkeypatch.setenv('GENMIX_HEADLESS', '1')
-    assert slider(lambda value: 1 / 0, 'λ', (0, 1), STATIC) is STATIC
+    static = drawn(100)
+    assert slider(drawn, 'λ <b>', VALUES, static) is static
+    data, about = static._repr_mimebundle_()
+    assert data == {'text/plain': static.alt, SLIDER: page} and about['image/png']['alt'] == static.alt
+    assert SLIDER == outputs.SLIDER and SLIDER not in drawn(100)._repr_mimebundle_()[0]
 
 
 def test_in_the_browser_every_value_has_its_image_with_alt_text(page):

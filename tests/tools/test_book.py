@@ -261,6 +261,17 @@ def test_the_committed_lesson_stands_in_for_one_that_the_run_lacks(project, monk
     assert [*book.read_pages(folder)][-1] == 'L_lesson'
 
 
+def test_a_slider_takes_the_place_of_the_figure_that_carries_it(project, monkeypatch):
+    monkeypatch.chdir(project)
+    output = shown('blends', 50)
+    output['data'][book.SLIDER] = '<div class="genmix-slider"></div>'
+    write_run(project / 'runs' / 'small', {'07_a': notebook(code('s', 'slider(draw)', output))})
+    (cell,) = book.read_pages(project / 'runs' / 'small')['07_a']['cells']
+    (shown_in_book,) = cell['outputs']
+    found = {kind: ''.join(text) for kind, text in shown_in_book['data'].items()}
+    assert found == {'text/html': '<div class="genmix-slider"></div>', 'text/plain': 'blends'}
+
+
 def test_an_unfinished_run_is_one_sentence(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     assert book.main(['--run', 'none']) == 1
