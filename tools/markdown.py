@@ -12,9 +12,11 @@ SHORT = {
     'real images': ['classical'],
     'real images, classes balanced by repetition': ['oversample'],
     'mixup of real images': ['mixup'],
-    'synthetic images added, mean of 4 generators': [f'{g}@1/8' for g in PAPER],
-    '**GenMix**, mean of 4 generators': [f'genmix-{g}@1/8' for g in PAPER],
-    'GenMix with new phantoms as synthetic ones (upper bound)': ['genmix-oracle@1/8'],
+    'synthetic images added, dose 1/8, mean of 4 generators': [f'{g}@1/8' for g in PAPER],
+    '**GenMix**, dose 1/8, mean of 4 generators': [f'genmix-{g}@1/8' for g in PAPER],
+    'synthetic images added, dose 1/2, mean of 4 generators': [f'{g}@1/2' for g in PAPER],
+    '**GenMix**, dose 1/2, mean of 4 generators': [f'genmix-{g}@1/2' for g in PAPER],
+    'new phantoms added, dose 1/8 (a perfect generator)': ['oracle@1/8'],
 }
 
 

@@ -39,7 +39,7 @@ def base_curves(logs):
         ax.plot(log.step, log.loss, color=series_colour(i + 1), lw=1.2)
         ylabel = 'reconstruction loss' if title == 'autoencoder' else 'loss'
         ax.set(title=title, xlabel='training step', ylabel=ylabel)
-        ax.set_ylim(np.nanmin(log.loss) * 0.95, np.nanquantile(log.loss, 0.97) * 1.05)
+        ax.set_ylim(0, np.nanquantile(log.loss, 0.97) * 1.05)
     ends = (
         f'{title} from {log.loss.iloc[0]:.3f} to {log.loss.iloc[-1]:.3f} in {int(log.step.iloc[-1])} steps'
         for title, log in logs.items()

@@ -27,7 +27,7 @@ def tsne_panels(points, class_names, notes=None, side=2.5, kind='real lesion'):
     notes    {title: text below the panel}      kind   what the lesions of no generator are called
     Class colours as in the paper: dots real, triangles synthetic, open circles GenMix in blended colours.
     """
-    fig, axes = _panels(len(points), notes, side)
+    fig, axes = _panels(len(points), notes, side, columns=2)  # a generator, and mixed with it, side by side
     for ax, (title, table) in zip(axes.flat, points.items()):
         for drawn in (drawn for drawn in MARKERS if drawn in set(table.kind)):
             _scatter(ax, table[table.kind == drawn], drawn)
@@ -62,9 +62,9 @@ def tsne_sources(points, class_names, notes=None, side=2.1, kind='real lesion'):
     return fig
 
 
-def _panels(n, notes, side):
-    """A figure for n panels, in 3 or 4 columns, whichever leaves fewer places empty."""
-    columns = min(n, min((4, 3), key=lambda c: -n % c))
+def _panels(n, notes, side, columns=0):
+    """A figure for n panels, in so many columns; 0: in 3 or 4, whichever leaves fewer places empty."""
+    columns = min(n, columns or min((4, 3), key=lambda c: -n % c))
     rows, lines = -(-n // columns), max([text.count('\n') + 1 for text in (notes or {}).values()], default=0)
     fig, axes = subplots(side * columns, (side + 0.17 * lines) * rows + 0.35, rows, columns)
     for ax in axes.flat[n:]:

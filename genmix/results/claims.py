@@ -27,8 +27,10 @@ GENERATORS, SETS, CLASSIFICATION, CONTROL = (
 )
 COLUMNS = ['claim', 'concerns', 'part', 'metric', 'expected', *NUMBERS, 'n', 'verdict']
 EMPTY = {'part': '', 'metric': '', 'expected': '', 'verdict': ''}  # where a claim has no numbers
+BEST = 'P(best) − 1/2'
+SAID = {BEST: 'probability of being best', 'kid': 'KID', 'macro auc': 'macro AUC'}  # as readers know metrics
 # Metrics, as parts name them, that are shares.
-PERCENT = ('balanced accuracy', 'predicted prevalence', 'sensitivity', 'macro auc', 'P(best)', 'TSTR')
+PERCENT = ('balanced accuracy', 'predicted prevalence', 'sensitivity', 'macro auc', 'TSTR')
 PERCENT += ('copy ratio', 'blend ratio', 'authenticity', 'coverage', 'diversity')
 
 
@@ -151,6 +153,8 @@ def verdicts(parts: pd.DataFrame) -> dict[str, str]:
 
 def format_part(r) -> str:
     """'+1.2 [0.3, 2.1] points' of a row of `claims_table`; without a unit where the metric is no share."""
+    if r.metric.startswith(BEST):
+        return f'{50 + 100 * r.mean:.0f} % of new cohorts'
     scale, digits, unit = (100, 1, ' points') if r.metric.startswith(PERCENT) else (1, 2, '')
     mean, low, high = (f'{scale * v:+.{digits}f}' for v in (r.mean, r.low, r.high))
     return f'{mean} [{low}, {high}]{unit}' if np.isfinite(r.low) else f'{mean}{unit}'
@@ -162,7 +166,8 @@ def overview(parts: pd.DataFrame) -> pd.DataFrame:
     rows, verdict = [], verdicts(parts)
     for claim, own in parts.groupby('claim', sort=False):
         metrics = list(dict.fromkeys(own.metric))
-        measured_by, found = ', '.join(metrics), _found(own[own.metric != ''], len(metrics) > 1)
+        measured_by = ', '.join(SAID.get(metric, metric) for metric in metrics)
+        found = _found(own[own.metric != ''], len(metrics) > 1)
         rows.append((own.concerns.iloc[0], claim, measured_by, found, verdict[str(claim)]))
     return pd.DataFrame(rows, columns=['concerns', 'claim', 'measured by', 'found', 'verdict'])
 
@@ -174,7 +179,8 @@ def _found(parts, name_metric):
         low, high = np.sort(np.array([sign * parts.low, sign * parts.high]), axis=0)
         return f'{len(parts)} differences: {(low > 0).sum()} as claimed, {(high < 0).sum()} the other way'
     return '; '.join(
-        f'{r.part}{f", {r.metric}" if name_metric else ""}: {format_part(r)}' for r in parts.itertuples()
+        f'{r.part}{f", {SAID.get(r.metric, r.metric)}" if name_metric else ""}: {format_part(r)}'
+        for r in parts.itertuples()
     )
 
 

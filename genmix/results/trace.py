@@ -65,7 +65,7 @@ def choose_traces(study: Study, train: Cohort, made, seed=0) -> list[Trace]:
             f'runs/{study.run}/classifiers is empty: run `make 08_classification RUN={study.run}` first.'
         )
     names, genmix = [arm.name for arm in saved], [arm for arm in saved if arm.kind == 'genmix']
-    genmix.sort(key=lambda arm: (arm.stored, arm.balance == 'natural', arm.dose))  # best: of these mixtures
+    genmix.sort(key=lambda arm: (not arm.stored, arm.balance == 'natural', -arm.dose))  # the last one counts
     networks = {arm.generator: arm.name for arm in genmix}
     default = 'classical' if 'classical' in names else names[0]
     first = next(iter(made.values()))

@@ -57,6 +57,7 @@ class LatentConfig:
 class DiffusionConfig(LatentConfig):
     """Fine-tuning a denoiser.
 
+    muon_lr             peak learning rate of Muon, for the matrices of the denoiser; 0: AdamW for all
     prompts             one per class, for a base that reads prompts; [] takes "a picture of a <class>"
     condition_dropout   share of conditions left out in training, which classifier-free guidance needs
     lora_rank           of adapters on the attention layers (Hu et al. 2021, arXiv 2106.09685); 0 trains every
@@ -65,6 +66,7 @@ class DiffusionConfig(LatentConfig):
     scratch             start from random initialisation: the control
     """
 
+    muon_lr: float = bounded(at_least=0)
     prompts: list
     condition_dropout: float = bounded(at_least=0, at_most=1)
     lora_rank: int = bounded(at_least=0)

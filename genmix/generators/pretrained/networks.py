@@ -66,7 +66,7 @@ def make_denoiser(size):
         sample_size=size.image // 2 ** (len(size.autoencoder) - 1),
         in_channels=size.latent_channels,
         out_channels=size.latent_channels,
-        layers_per_block=(2, *[1] * finer),
+        layers_per_block=1,
         block_out_channels=size.denoiser,
         down_block_types=(*('DownBlock2D',) * finer, 'CrossAttnDownBlock2D'),
         up_block_types=('CrossAttnUpBlock2D', *('UpBlock2D',) * finer),
