@@ -53,9 +53,7 @@ def results_block(long, judged):
     table, _ = long.contrasts(tuning())
     return '\n\n'.join(
         [
-            short_table(
-                f'balanced accuracy, mean of {len(long)} cohorts [95 %]', lambda w: over_cohorts(long, w)
-            ),
+            short_table(f'balanced accuracy [%], {len(long)} cohorts', partial(over_cohorts, long)),
             f'**The declared contrasts**, over {len(long)} cohorts:',
             bullets(summarise_contrasts(table, 'population')),
             '**The claims of the paper and four controls**, by what they concern:',
@@ -74,8 +72,8 @@ def one_cohort():
         return f'{100 * sum(w * scores[arm] for arm, w in weights.items()):.1f}'
 
     said = (
-        f'**So far**, in one cohort of phantoms (`make all`) and without a verdict: GenMix scores {abs(mean):.1f} '
-        f'points {"higher" if mean > 0 else "lower"} than the same synthetic images unmixed '
+        '**So far**, in one cohort of phantoms (`make all`) and without a verdict: GenMix scores '
+        f'{abs(mean):.1f} points {"higher" if mean > 0 else "lower"} than the same synthetic images unmixed '
         f'[{low:+.1f}, {high:+.1f}], averaged over four generators and the doses 1/8 and 1/2 (95 %, over '
         'classifiers and test patients of this cohort):'
     )

@@ -5,7 +5,6 @@ import numpy as np
 from genmix.audit.findings import METRICS
 from genmix.data.images import montage
 from genmix.plots.style import (
-    class_colour,
     generator_style,
     in_order,
     join_words,
@@ -21,13 +20,13 @@ from genmix.plots.style import (
 READ = {
     'tstr': 'higher: teaches more',
     'coverage': 'higher: better',
-    'density': 'gray: like real',
-    'precision': 'gray: like real',
+    'density': 'gray: as held-out',
+    'precision': 'gray: as held-out',
     'recall': 'higher: better',
     'kid': 'lower: better',
     'fid': 'lower: better',
-    'diversity': 'gray: like real',
-    'class_agreement': 'gray: like real',
+    'diversity': 'gray: as held-out',
+    'class_agreement': 'gray: as held-out',
     'copy_ratio': 'above gray: copies',
     'blend_ratio': 'above gray: blends',
     'c_t': 'below gray: nearer',
@@ -35,6 +34,7 @@ READ = {
 }
 SAID = ('tstr', 'coverage', 'kid', 'diversity', 'copy_ratio', 'blend_ratio')  # of the card, in its alt text
 COLUMNS = 5  # panels of the card beside each other
+CLASSES = '#666666'  # of single classes, told apart by marker: colours are those of generators here
 
 
 @styled
@@ -82,29 +82,34 @@ def _draw_metric(ax, rows, generators, labels):
         for k, label in enumerate(labels):
             if (g, label) in rows.index:
                 at = y + 0.5 * ((k + 1) / (len(labels) + 1) - 0.5) + 0.2
-                ax.plot(rows.value[g, label], at, marker(k), color=class_colour(k), ms=3, alpha=0.8)
+                ax.plot(rows.value[g, label], at, marker(k), color=CLASSES, ms=3)
 
 
 def _legend(ax, labels):
     kinds = [ax.plot([], [], 'o-', color='k', lw=2, ms=6, label='all classes, 95 %')[0]]
     for k, label in enumerate(shorten(labels)):
-        kinds += ax.plot([], [], marker(k), color=class_colour(k), ms=4, label=label)
-    kinds += ax.plot([], [], color='#dddddd', lw=8, label='real lesions, 95 %')
+        kinds += ax.plot([], [], marker(k), color=CLASSES, ms=4, label=label)
+    kinds += ax.plot([], [], color='#dddddd', lw=8, label='held-out lesions, 95 %')
     ax.legend(handles=kinds, loc='center')
 
 
 @styled
 def generator_ranks(table):
-    """Ranks of the generators, 1 the best, metric by metric: lines that cross are disagreements.
+    """Ranks of the generators, 1 the best, metric by metric.
+
+    A line joins the two feature spaces of a metric, so that lines which cross are disagreements.
 
     table   of `audit.findings.ranks`: a row per generator, a column per metric
     """
     fig, ax = single_axes(7.5, 0.42 * len(table) + 1.1)
     x, generators = np.arange(table.shape[1]), in_order(table.index)
+    spaces = [name.split(',')[0] for name in table.columns]
     for i, g in enumerate(generators):
         own, style = table.loc[g], generator_style(g)
         y = own + 0.06 * (i - (len(table) - 1) / 2)  # equal ranks stay apart
-        ax.plot(x, y, color=style.colour, ls=style.line, marker=style.marker, ms=7, lw=1.6)
+        for metric in dict.fromkeys(spaces):
+            at = np.flatnonzero([space == metric for space in spaces])
+            ax.plot(at, y.iloc[at], color=style.colour, ls=style.line, marker=style.marker, ms=7, lw=1.6)
         beside = {'textcoords': 'offset points', 'va': 'center'}
         ax.annotate(style.name, (x[-1], y.iloc[-1]), (10, 0), **beside)
     ax.set_xticks(x, table.columns)

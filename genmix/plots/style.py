@@ -171,7 +171,7 @@ class AltTextFigure(Figure):
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """Alt text for a notebook: plain text, and metadata of the PNG that the kernel itself draws."""
-        shown = ({'text/plain': self.alt} if self.alt else {}) | ({SLIDER: self.slider} if self.slider else {})
+        shown = {kind: text for kind, text in {'text/plain': self.alt, SLIDER: self.slider}.items() if text}
         return (shown, {'image/png': {'alt': self.alt}}) if shown else None
 
     @styled

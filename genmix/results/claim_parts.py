@@ -32,6 +32,8 @@ def compared_generators(arms: dict[str, Arm]) -> list[str]:
     """Generators of the paper that have an unmixed and a GenMix arm at a dose."""
     find = Finder(arms)
     return [g for g in find.generators if g in PAPER and find.pairs(g)]
+
+
 STEPS = {'blending_same': 'blending within a class'}  # of mixing, as readers are told
 
 
@@ -208,7 +210,9 @@ class Sources:
             tables = [table[table.step == step] for table in self.gains]
             found = over_tables(tables, {g: 1.0}, metric) if tables else None
             if found:
-                parts.append(_part(f'{g}, {STEPS.get(step, step)}', metric, BETTER[metric], found, len(tables)))
+                parts.append(
+                    _part(f'{g}, {STEPS.get(step, step)}', metric, BETTER[metric], found, len(tables))
+                )
         return parts
 
     def sized(self, metric='tstr') -> list[dict]:

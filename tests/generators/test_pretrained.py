@@ -60,9 +60,19 @@ def made(tmp_path_factory):
     """Both variants, made for real from two photographs and three drawings: tiny networks, a few steps."""
     folder = tmp_path_factory.mktemp('base')
     draw_clipart(folder / 'packages' / clipart.PACKAGE / clipart.BELOW)
-    for variant in shipped.VARIANTS:
-        pretrain.make(variant, TINY, folder, folder / 'weights')
+    for variant, begin in zip(shipped.VARIANTS, (None, folder / 'weights' / 'natural')):
+        pretrain.make(variant, TINY, folder, folder / 'weights', begin)
     return folder
+
+
+def test_a_training_goes_on_with_the_autoencoder_of_weights_from_elsewhere(made, tmp_path):
+    """Latents of another autoencoder would be another language."""
+    elsewhere = shutil.copytree(made, tmp_path / 'base', ignore=shutil.ignore_patterns('autoencoder'))
+    autoencoder, _ = pretrain.prepare('natural', TINY, elsewhere, made / 'weights' / 'natural')
+    weights = load_file(made / 'weights' / 'natural' / 'vae' / 'diffusion_pytorch_model.safetensors')
+    assert all(torch.equal(weights[k].float(), v) for k, v in autoencoder.state_dict().items())
+    log = (elsewhere / 'autoencoder' / 'log.csv').read_bytes()
+    assert log == (made / 'autoencoder' / 'log.csv').read_bytes()
 
 
 def imports_of(file):

@@ -10,6 +10,7 @@ what these modules import.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from genmix import StudyError
 from genmix.generators.latent.loss import denoising_loss
-from genmix.generators.latent.training_loop import TrainingLoop
+from genmix.generators.latent.training_loop import CHECKPOINT, TrainingLoop
 from genmix.generators.pretrained import captions, networks
 from genmix.generators.pretrained.shipped import VARIANTS, WEIGHTS, sha256
 from genmix.run import processes
@@ -27,7 +28,7 @@ from genmix.run.device import DEVICE, seed_all
 from genmix.run.files import atomic_write
 from genmix.run.study import home
 from tools.base.autoencoder import train_autoencoder
-from tools.base.model_card import export, save_sheet
+from tools.base.model_card import LOSSES, export, save_sheet
 from tools.base.settings import RECIPE, Settings
 from tools.base.training_images import content_hash, key_for, training_images
 
@@ -118,20 +119,31 @@ def cached_latents(autoencoder, images, folder):
 def make(variant, settings, folder, out, begin=None):
     """Everything for one variant: images, the shared autoencoder, the denoiser, weights in out/<variant>.
 
-    begin   as in `train_denoiser`; `mixed` begins with out/natural where nothing else is named
+    begin   as in `train_denoiser`
     """
-    if variant == 'mixed' and begin is None:
-        begin = out / 'natural'
-    accelerator, (autoencoder, training) = processes.make_accelerator(), prepare(variant, settings, folder)
+    accelerator = processes.make_accelerator()
+    autoencoder, training = prepare(variant, settings, folder, begin)
     pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin, accelerator)
     if accelerator is None or accelerator.is_main_process:
         export(variant, pipeline, settings, folder, out, training, marks_of(begin)[0] if begin else '')
 
 
-def prepare(variant, settings, folder):
-    """(autoencoder, training images) of a variant; both are kept in `folder`."""
+def prepare(variant, settings, folder, begin=None):
+    """(autoencoder, training images) of a variant; both are kept in `folder`.
+
+    The autoencoder is that of the pipeline in `begin`, with the log of its training, where `folder` has none
+    and that one has.
+    """
     pictures, _, _ = training_images('natural', settings, folder)
-    return train_autoencoder(pictures, settings, folder), training_images(variant, settings, folder)
+    trained = folder / LOSSES['autoencoder_loss.csv']
+    if begin and (begin / 'vae').exists() and not (trained / CHECKPOINT).exists():
+        autoencoder = networks.make_autoencoder(settings.size).to(DEVICE).eval()
+        autoencoder.load_state_dict(load_weights(begin / 'vae'))
+        with atomic_write(trained / 'log.csv') as part:
+            shutil.copy(begin / 'autoencoder_loss.csv', part)
+    else:
+        autoencoder = train_autoencoder(pictures, settings, folder)
+    return autoencoder, training_images(variant, settings, folder)
 
 
 def main(words=None):
@@ -144,18 +156,21 @@ def main(words=None):
     )
     parser.add_argument('--out', default=WEIGHTS, type=Path, help='where the weights go')
     parser.add_argument('--only', choices=VARIANTS, help='one variant instead of both')
-    parser.add_argument('--begin', type=Path, help='weights that the variant of --only goes on from')
+    parser.add_argument(
+        '--begin', type=Path, help='weights that the variant of --only goes on from; mixed: natural'
+    )
     parser.add_argument('--processes', default=1, type=int, help='that share each batch, one per core or GPU')
     words = sys.argv[1:] if words is None else words
     asked = parser.parse_args(words)
     settings = Settings.read(asked.params)
     for variant in [asked.only] if asked.only else VARIANTS:
+        begin = asked.begin or (asked.out / 'natural' if variant == 'mixed' else None)
         if asked.processes > 1 and not processes.is_worker():
-            autoencoder, (images, _, _) = prepare(variant, settings, asked.folder)
+            autoencoder, (images, _, _) = prepare(variant, settings, asked.folder, begin)
             cached_latents(autoencoder, images, asked.folder / variant)  # the processes find all of it
             processes.run_module(__spec__.name, [*words, '--only', variant], asked.processes)
         else:
-            make(variant, settings, asked.folder, asked.out, asked.begin)
+            make(variant, settings, asked.folder, asked.out, begin)
 
 
 if __name__ == '__main__':
