@@ -53,7 +53,7 @@ def make_autoencoder(size):
 
 
 def make_denoiser(size):
-    """UNet2DConditionModel, most of whose work is done on its coarser levels.
+    """UNet2DConditionModel, whose levels cost about alike.
 
     The prompt comes in on two ways: the coarsest level attends to its tokens, and a pooled encoding joins
     that of the time, which scales and shifts the features of each level.  With the first alone a denoiser of
