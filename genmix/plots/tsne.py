@@ -20,7 +20,7 @@ KINDS = {'synthetic': 'synthetic', 'mixed': 'GenMix'}
 
 
 @styled
-def tsne_panels(points, class_names, notes=None, side=2.5, kind='real lesion'):
+def tsne_panels(points, class_names, notes=None, side=2.3, kind='real lesion'):
     """One t-SNE panel per title, each with its own axes.
 
     points   {title: table with tsne_1, tsne_2, kind (real, synthetic, mixed), soft label y_<class>...}
@@ -42,7 +42,7 @@ def tsne_panels(points, class_names, notes=None, side=2.5, kind='real lesion'):
 
 
 @styled
-def tsne_sources(points, class_names, notes=None, side=2.1, kind='real lesion'):
+def tsne_sources(points, class_names, notes=None, side=1.5, kind='real lesion'):
     """One common t-SNE, one panel per source: its points in class colours, all others in gray behind.
 
     Arguments as in `tsne_panels`, but `points` is one table with a column source.
