@@ -136,8 +136,9 @@ def test_figures_draw_what_they_are_given(trained):
     numbers, names = pd.concat([n for _, n in found.values()]), sets.heldout.class_names
     fig = plots.tsne_panels({arm: p for arm, (p, _) in found.items()}, names, {'toy@1/8': 'a\nb'})
     titles = ['classical', 'toy @1/8', 'GenMix toy @1/8']
-    assert [ax.get_title() for ax in fig.axes] == titles and fig.axes[1].get_xlabel() == 'a\nb'
-    drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in fig.axes]
+    panels = [ax for ax in fig.axes if ax.axison]
+    assert [ax.get_title() for ax in panels] == titles and panels[1].get_xlabel() == 'a\nb'
+    drawn = [sum(len(c.get_offsets()) for c in ax.collections) for ax in panels]
     assert drawn == [len(p) for p, _ in found.values()] and 'triangles synthetic' in fig.alt
     together = tsne.common(trained, ARMS['classical'], sets, CONFIG)
     fig = plots.tsne_sources(together, names)
