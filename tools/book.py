@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from genmix import StudyError
 from genmix.run.files import file_lock, replace_folder
 from genmix.run.log import log
-from genmix.run.notebooks import LESSON, NAMES, question
+from genmix.run.notebooks import LESSON, NAMES, SLIDER, question
 from genmix.run.study import Study, home
 from tools import cli
-from tools.outputs import SLIDER, alt_of, code_cells, joined, read_executed, tags
+from tools.outputs import alt_of, code_cells, joined, read_executed, tags
 
 PACKAGES = ('sphinx', 'myst_nb', 'sphinx_book_theme', 'sphinxcontrib.bibtex', 'sphinx-mathjax-offline')
 # What of the paper is where: the tag of the cell that makes it, and what it shows.

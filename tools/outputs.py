@@ -14,7 +14,6 @@ REPR = re.compile(r'<[\w.]+ object>|<[\w.]+(?: object)? at 0x[0-9a-f]+>')  # of 
 BAR = re.compile(r'\d+%\|')  # of tqdm
 STYLED = re.compile(r'\bT_[0-9a-f]{5}(?=["_])')  # the random id that pandas gives a styled table
 WIDGET = 'application/vnd.jupyter.widget-view+json'
-SLIDER = 'application/vnd.genmix.slider+html'  # as genmix.plots.style has it, which needs matplotlib
 
 
 def read_executed(path):

@@ -20,7 +20,7 @@ from genmix.run.files import atomic_write
 from genmix.run.log import log
 from genmix.run.study import Study, home
 from tools import checksums, cli, verify
-from tools.outputs import SLIDER, code_cells, joined, read_executed
+from tools.outputs import code_cells, joined, read_executed
 
 LIMIT = 1_500_000  # bytes of a published notebook: repositories keep every publication for ever
 PICTURES = {'mixture': '07_labels', 'contrasts': '09_forest_population'}  # in docs/figures/: figures of a run
@@ -77,7 +77,7 @@ def with_outputs(content, executed):
     for cell, done in zip(cells, made):
         cell |= {key: done[key] for key in ('outputs', 'execution_count')}
         for output in cell['outputs']:
-            output.get('data', {}).pop(SLIDER, None)  # megabytes: in the web book alone
+            output.get('data', {}).pop(notebooks.SLIDER, None)  # megabytes: in the web book alone
     return content
 
 

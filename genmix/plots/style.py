@@ -14,6 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from genmix.run.notebooks import SLIDER
+
 # The paper's colours (blue cyst, green hemangioma, red metastasis), in shades that stay apart under colour
 # blindness and in gray (tests/plots/test_style.py simulates both), and three more for other data.
 CLASS_COLOURS = ('#1d409f', '#3ba46a', '#c02a2a', '#a678c8', '#b98a1f', '#222222')
@@ -64,7 +66,6 @@ STYLE = {
     # collides; the PNG beside it looks the same everywhere.
     'svg.fonttype': 'none',
 }
-SLIDER = 'application/vnd.genmix.slider+html'  # type of an output that notebooks keep and do not show
 # Decorator of all that creates or draws: during the call only, matplotlib's settings are its defaults and
 # STYLE, whatever a matplotlibrc or a style sheet of the user says.
 styled = plt.style.context(STYLE, after_reset=True)

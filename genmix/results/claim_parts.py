@@ -34,6 +34,7 @@ def compared_generators(arms: dict[str, Arm]) -> list[str]:
     return [g for g in find.generators if g in PAPER and find.pairs(g)]
 
 
+BEST = 'P(best) − 1/2'  # the probability of being best, as a difference
 STEPS = {'blending_same': 'blending within a class'}  # of mixing, as readers are told
 
 
@@ -160,7 +161,7 @@ class Sources:
             draws = np.stack([self.outcomes.draws[name][key].mean(1) for name in names])
             share, low, high = (draws.argmax(0) == 0).mean(), np.nan, np.nan
         about = dict(zip(('mean', 'low', 'high'), (float(share) - 0.5, low - 0.5, high - 0.5)))
-        part = _part(f'{arm} among {len(names)} arms', 'P(best) − 1/2', 'higher', about, self.units)
+        part = _part(f'{arm} among {len(names)} arms', BEST, 'higher', about, self.units)
         return [part | {'testable': self.trained[arm].generator not in self.failing}]
 
     def _name(self, side):

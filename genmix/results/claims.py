@@ -10,7 +10,7 @@ every generator that it concerns fails its card, and *not measured* where there 
 import numpy as np
 import pandas as pd
 
-from genmix.results.claim_parts import NOT_TESTABLE, NUMBERS, Sources
+from genmix.results.claim_parts import BEST, NOT_TESTABLE, NUMBERS, Sources
 from genmix.results.data_size_parts import GANS
 from genmix.results.intervals import holm
 from genmix.results.metrics import PRIMARY
@@ -27,7 +27,6 @@ GENERATORS, SETS, CLASSIFICATION, CONTROL = (
 )
 COLUMNS = ['claim', 'concerns', 'part', 'metric', 'expected', *NUMBERS, 'n', 'verdict']
 EMPTY = {'part': '', 'metric': '', 'expected': '', 'verdict': ''}  # where a claim has no numbers
-BEST = 'P(best) − 1/2'
 SAID = {BEST: 'probability of being best', 'kid': 'KID', 'macro auc': 'macro AUC'}  # as readers know metrics
 # Metrics, as parts name them, that are shares.
 PERCENT = ('balanced accuracy', 'predicted prevalence', 'sensitivity', 'macro auc', 'TSTR')
@@ -153,10 +152,13 @@ def verdicts(parts: pd.DataFrame) -> dict[str, str]:
 
 def format_part(r) -> str:
     """'+1.2 [0.3, 2.1] points' of a row of `claims_table`; without a unit where the metric is no share."""
-    if r.metric.startswith(BEST):
-        return f'{50 + 100 * r.mean:.0f} % of new cohorts'
-    scale, digits, unit = (100, 1, ' points') if r.metric.startswith(PERCENT) else (1, 2, '')
-    mean, low, high = (f'{scale * v:+.{digits}f}' for v in (r.mean, r.low, r.high))
+    if r.metric == BEST:  # kept as a difference from 1/2
+        zero, scale, number, unit = -0.5, 100, '.0f', ' %'
+    elif r.metric.startswith(PERCENT):
+        zero, scale, number, unit = 0, 100, '+.1f', ' points'
+    else:
+        zero, scale, number, unit = 0, 1, '+.2f', ''
+    mean, low, high = (f'{scale * (v - zero):{number}}' for v in (r.mean, r.low, r.high))
     return f'{mean} [{low}, {high}]{unit}' if np.isfinite(r.low) else f'{mean}{unit}'
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from genmix.run.imports import ROOT, closure, imported, module_file
 
 NAMES, LESSON = '[0-9A-Z][0-9_]*.ipynb', 'L_lesson'  # as 07_genmix and A1_base_model
+SLIDER = 'application/vnd.genmix.slider+html'  # type of an output that notebooks keep and do not show
 # Modules that read committed tables, and the folder of these.
 READERS = {'results/measured.py': 'measured', 'appendix/controls_summary.py': 'measured/controls'}
 

@@ -11,9 +11,8 @@ from pages import CHROMIUM, Browser
 from PIL import Image
 
 from genmix import plots
-from genmix.plots.style import SLIDER
+from genmix.run.notebooks import SLIDER
 from genmix.teaching.sliders import slider
-from tools import outputs
 
 VALUES = (0, 100.5, 200)
 
@@ -36,7 +35,7 @@ def test_headless_shows_a_static_figure_that_carries_the_slider(page, monkeypatc
     assert slider(drawn, 'λ <b>', VALUES, static) is static
     data, about = static._repr_mimebundle_()
     assert data == {'text/plain': static.alt, SLIDER: page} and about['image/png']['alt'] == static.alt
-    assert SLIDER == outputs.SLIDER and SLIDER not in drawn(100)._repr_mimebundle_()[0]
+    assert SLIDER not in drawn(100)._repr_mimebundle_()[0]
 
 
 def test_in_the_browser_every_value_has_its_image_with_alt_text(page):

@@ -34,7 +34,7 @@ def of_composite(words, attributes, rng):
     nouns = words['noun']
     noun = nouns[0] if rng.random() < 0.7 else str(rng.choice(nouns))
     before = [kept.get('edge'), kept.get('size'), kept.get('tone')]
-    seen = some_of(attributes, rng).get('texture') if rng.random() < 0.6 else None
+    seen = attributes.get('texture') if rng.random() < 0.3 else None
     return sentence(['a', *before, seen, noun, kept.get('place'), kept.get('ground'), kept.get('grain')], rng)
 
 
