@@ -79,7 +79,8 @@ def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings, accele
 
     With an accelerator that of this process's part of the batch.
     """
-    ids = torch.stack([token_ids(tokenizer, some) for some in texts])  # (n, captions, LENGTH)
+    ids = token_ids(tokenizer, [text for some in texts for text in some])
+    ids = ids.unflatten(0, (len(texts), -1))  # (n, captions, LENGTH)
     empty, schedule = token_ids(tokenizer, [''])[0], networks.make_noise_schedule()
     part = slice(accelerator.process_index, None, accelerator.num_processes) if accelerator else slice(None)
 

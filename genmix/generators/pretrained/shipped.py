@@ -1,9 +1,8 @@
 """The small pretrained base: a text-to-image model of 64 px gray pictures, trained without CT or phantoms.
 
 Two variants: `natural` was trained on pictures (clip art on grounds, photographs), `mixed` on these and on
-procedural scenes.  A folder of
-weights is an ordinary one for StableDiffusionPipeline.from_pretrained.  How they were made: tools/base, shown
-by notebook A1_base_model; `make base` makes them again.
+procedural scenes.  A folder of weights is an ordinary one for StableDiffusionPipeline.from_pretrained.  How
+they were made: tools/base, shown by notebook A1_base_model; `make base` makes them again.
 """
 
 import hashlib
