@@ -13,7 +13,7 @@ GENERATORS = {g.name: g for g in (DCGAN, TextualInversion, Diffusion)}
 OFF = {'textbook': False, 'scratch': False}  # fields of configs that no notebook declares
 # Changed when a set is sampled; every other parameter needs a training of its own.
 SAMPLED = ('guidance', 'sampling_steps', 'strength', 'nps_correction', 'prompt')
-ON_EVERY_BASE = {'textual_inversion': ('contrast_weight', 'per_layer', 'nps_correction', 'prompt')}
+ON_EVERY_BASE = {'textual_inversion': ('per_layer', 'nps_correction', 'prompt')}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ def values_of(notebook, profile='cpu'):
 
 
 def config_from(owner, values, **changes):
-    """A config of class `owner`, with the fields that it has of `values` {parameter: value}, and `changes`."""
+    """A config of class `owner`: its own fields of `values` {parameter: value}, with `changes`."""
     own = {f.name for f in fields(owner)}
     return owner(**{k: v for k, v in values.items() if k in own} | changes)
 

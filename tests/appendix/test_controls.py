@@ -13,7 +13,7 @@ from genmix.audit import heldout
 from genmix.generators.latent.known_words import MEASURED, WRITTEN
 from genmix.generators.latent.textual_inversion import TextualInversion
 
-TOKENS = {'contrast_weight': [0.0, 3.0], 'initialiser': ['', 'measured'], 'prompt': [MEASURED, WRITTEN]}
+TOKENS = {'initialiser': ['', 'measured'], 'prompt': [MEASURED, WRITTEN]}
 TOKENS |= {'nps_correction': [False], 'guidance': [1.0, 3.0]}
 CHOICES = {'textual_inversion': TOKENS, 'diffusion': {'scratch': [True], 'sampling_steps': [4, 6]}}
 
@@ -210,7 +210,7 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
     metrics = found.scores[found.scores.label == 'all'].pivot(index='set', columns='metric', values='score')
     assert set(RATIOS) <= set(metrics) and metrics[RATIOS].notna().all(axis=None)
     questions = set(found.scores.question)
-    assert {'textbook', 'scratch', 'prompt', 'strength', 'contrast_weight', 'guidance'} <= questions
+    assert {'textbook', 'scratch', 'prompt', 'strength', 'per_layer', 'guidance'} <= questions
     assert {b for b in found.scores.base if b} == {'natural', 'mixed'}
     assert (written / 'images.npz').stat().st_size < 400_000
     written.rename(folder)

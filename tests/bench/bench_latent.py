@@ -33,7 +33,7 @@ def test_textual_inversion(tmp_path):
     cohort = ways.lesions(PER_CLASS, seed=9, label=1)
     both = ways.our_inversion, ways.script_inversion, 'textual_inversion.py'
     found = alternating(*both, cohort, config, tmp_path)
-    note = f'batch {config.batch_size}, {config.num_vectors} vectors, no contrast term'
+    note = f'batch {config.batch_size}, {config.num_vectors} vectors'
     report('a step of Textual Inversion', found, note=note)
 
 

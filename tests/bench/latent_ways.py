@@ -1,7 +1,7 @@
 """Textual Inversion and fine-tuning, ours and by the example scripts of diffusers, at equal mathematics.
 
 The same base, lesions in all eight symmetries, prompts, initial word, batch, steps, learning rate, schedule,
-AdamW and EMA; no contrast term, no learned conditions, no condition dropout.  What still differs: ours clips
+AdamW and EMA; no learned conditions, no condition dropout.  What still differs: ours clips
 the gradient of the tokens, averages them (EMA) and adds noise to their initial vectors; the script of
 Textual Inversion flips images once more; the scripts draw latents from the encoder and ours take its mean;
 the last learning rate is .02 of the first instead of 0; and random numbers.
@@ -63,7 +63,7 @@ def config_for(owner, steps, **changes):
 def inversion_config(steps):
     """Of Textual Inversion as published: every vector begins at one word, and prompts are the script's."""
     templates = constant(script('inversion'), 'imagenet_templates_small')
-    config = config_for(TextualInversion, steps, templates=templates, contrast_weight=0.0)
+    config = config_for(TextualInversion, steps, templates=templates)
     known = shipped.load(config.base).tokenizer
     words = ('picture', 'photo', 'image')
     word = next(w for w in words if learned_tokens.word_id(w, known) is not None)

@@ -284,12 +284,17 @@ def test_the_correction_is_part_of_the_sample_and_can_be_left_out(prompt_base, t
     assert without.nps is None and not (tmp_path / 'plain' / 'nps.safetensors').exists()
 
 
+def test_classes_take_prompts_in_turn(prompt_base, cohort):
+    first, second, third, none = backbones.open_base(
+        prompt_base, cohort.class_names, ['a dark disc', 'a ring']
+    ).conditions
+    assert torch.equal(first, third) and not torch.equal(first, second) and not torch.equal(first, none)
+
+
 def test_what_cannot_be_opened_is_one_sentence(tmp_path, prompt_base, class_base, cohort):
     names = cohort.class_names
     with pytest.raises(StudyError, match='hf download'):
         backbones.open_base(str(tmp_path / 'nowhere'), names)
-    with pytest.raises(StudyError, match='prompts for 3 classes'):
-        backbones.open_base(prompt_base, names, ['a', 'b'])
     with pytest.raises(StudyError, match='labels, not words'):
         backbones.open_base(class_base, names, ['a', 'b', 'c'])
     with pytest.raises(StudyError, match='steps'):

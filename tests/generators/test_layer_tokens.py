@@ -12,7 +12,7 @@ from genmix.generators.latent.textual_inversion import TextualInversion, prepare
 from genmix.generators.latent.token_loss import token_ids
 from genmix.generators.pretrained import networks
 
-TINY = {'num_vectors': 2, 'steps': 2, 'batch_size': 6, 'sampling_steps': 2, 'contrast_weight': 0.0}
+TINY = {'num_vectors': 2, 'steps': 2, 'batch_size': 6, 'sampling_steps': 2}
 TINY |= {'snapshot_samples': 2, 'snapshots': 3}
 PROMPTS = ['a photo of a {}', 'a dark {}', 'a disc']
 kinds = pytest.mark.parametrize('kind', ['prompt_base', 'stable'])

@@ -31,7 +31,7 @@ SIZE = networks.Size(
     image=64, latent_channels=4, autoencoder=(8, 8, 8), denoiser=(8, 8, 16), text=16, text_layers=1, groups=4
 )
 FEW = {'composites': 12, 'crops': 40, 'scenes': 20, 'captions': 2, 'autoencoder_steps': 4}
-FEW |= {'autoencoder_batch': 4, 'steps': 4}
+FEW |= {'autoencoder_batch': 4, 'steps': 4, 'mixed_steps': 6}
 FEW |= {'packages': ('scikit-learn', clipart.PACKAGE), 'batch_size': 4, 'checkpoint_every': 2}
 TINY = replace(Settings.read(), size=SIZE, **FEW)
 # What the code of the base may import of the package: no cohort, no CT, no phantom, no generator of lesions.
@@ -436,9 +436,32 @@ def test_the_card_names_the_training_images(made):
     assert photos == {'china.jpg', 'flower.jpg'}
     assert art == {'animals/fish', 'tools', 'special/gradients'}
     assert natural['settings']['steps'] == 4 and not natural['began_with']
+    assert mixed['settings']['steps'] == 6 and mixed['began_with']
+    assert [card['samples'] // TINY.batch_size for card in (natural, mixed)] == [4, 4 + 6]
+    assert natural['caption_test']['pictures'] == 200 and mixed['caption_test']['pictures'] == 300
+    assert set(natural['scenes_that_show'].values()) == {None}, 'it was shown no scene'
     examples = json.loads((made / 'weights' / 'natural' / 'examples.json').read_text())
     assert all(s['source'].startswith(('scikit-learn', 'openclipart-png')) for s in examples)
     assert 'CC-BY-2.0' in (made / 'weights' / 'mixed' / 'README.md').read_text()
+
+
+def test_a_caption_names_a_thing_with_all_its_words():
+    words = ['large', 'sharp', 'dark']
+    assert model_card.names('an image of a sharp large dark disc on a plain background', 'disc', words)
+    assert not model_card.names('two large sharp dark discs', 'disc', words)
+    assert not model_card.names('a large disc on a sharp dark background', 'disc', words)
+    assert model_card.names('a ring', 'ring', []) and not model_card.names('many rings', 'ring', [])
+
+
+def test_scenes_that_show_what_their_caption_names_are_counted(monkeypatch):
+    monkeypatch.setattr(model_card.prompt_tests, 'caption_losses', lambda *args: {})
+    y, x = np.mgrid[:64, :64] - 32
+    disc = np.where(np.hypot(x, y) < 20, 60, 200).astype(np.uint8)
+    flat = np.full((64, 64), 90, np.uint8)
+    texts = [['a disc', 'a large sharp dark disc']] * 2 + [['a large sharp dark disc']]
+    training = np.stack([disc, flat, flat]), texts, ['scene', 'scene', 'openclipart-png/shapes']
+    found = model_card.prompt_scores(None, training, ())['scenes_that_show']
+    assert found == {'a large sharp dark disc': 0.5, 'a ring': None}
 
 
 def test_a_wrong_or_missing_file_is_one_sentence(made, tmp_path):

@@ -113,7 +113,7 @@ def textual_inversion():
 
     textual_inversion.NPS_SAMPLES = 2
     for per_layer in (False, True):
-        changes = {'contrast_weight': 1.0, 'num_vectors': 2, 'per_layer': per_layer}
+        changes = {'num_vectors': 2, 'per_layer': per_layer}
         model = latent(textual_inversion.TextualInversion, **changes)
         assert model.sample(0, 2, seed=0, strength=0.5).shape == (2, 32, 32)
         assert model.vectors.shape[:2] == (3, 2 * len(model.names) // 3)

@@ -29,7 +29,7 @@ def card(variant='mixed'):
         ('captions', 'autoencoder_steps', 'small_steps', 'small_batch', 'steps', 'batch_size', 'seed'), 6
     )
     about = {'variant': variant, 'parameters': {'unet': 3_000_000}, 'settings': settings, 'words': 200}
-    about |= {'images': 2 * len(PHOTOGRAPHS) + 50 + 10, 'scenes': 10, 'began_with': ''}
+    about |= {'images': 2 * len(PHOTOGRAPHS) + 50 + 10, 'scenes': 10, 'began_with': '', 'samples': 40}
     return about | {'sources': sources, 'limits': model_card.LIMITS}
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from genmix.data.images import montage
-from genmix.generators.pretrained import networks
+from genmix.generators.pretrained import networks, prompt_tests
 from genmix.generators.pretrained.shipped import PROMPTS, VARIANTS, WEIGHTS, sha256
 from genmix.run.files import atomic_write, replace_folder
 from genmix.run.log import log
@@ -58,7 +58,7 @@ hashes checked, with `genmix.generators.pretrained.shipped.load("{variant}")`. `
   Vocabulary: {words} words, `captions.py` beside this folder.
 - **Training**: autoencoder {autoencoder_steps} steps on pictures only; its latents are the lowest
   frequencies of blocks of pixels (DCT-II). Then denoiser and text encoder: {steps} steps of {batch_size}
-  pictures{began}, seed {seed}. Losses in `autoencoder_loss.csv` and `loss.csv`.
+  pictures{began}, {samples:,} samples in all, seed {seed}. Losses in `autoencoder_loss.csv` and `loss.csv`.
 - **Files**: weights in float16 safetensors; `card.json` lists the SHA-256 of each.
 
 ## Limits
@@ -81,11 +81,12 @@ row:
 """
 
 
-def export(variant, pipeline, settings, folder, out, training, began=''):
+def export(variant, pipeline, settings, folder, out, training, tests, began='', before=0):
     """Write out/<variant>: the pipeline in float16, losses, examples, card.json, README.md; returns it.
 
     training   (images, captions, sources) as training_images.training_images gives them
-    began      hash of the denoiser that the training began with
+    tests      what `prompt_scores` found, for the card
+    began      hash of the denoiser that the training began with, and how many samples it had seen `before`
     """
     work = folder / f'.{variant}.weights'
     shutil.rmtree(work, ignore_errors=True)
@@ -97,7 +98,7 @@ def export(variant, pipeline, settings, folder, out, training, began=''):
     for name, phase in LOSSES.items():
         pd.read_csv(folder / phase.format(variant) / 'log.csv').to_csv(work / name, index=False)
     save_examples(work, training, settings.seed)
-    about = describe(variant, pipeline, settings, training, began)
+    about = describe(variant, pipeline, settings, training, began, before) | tests
     (work / 'README.md').write_text(readme(about))
     add_hashes(about, work)
     (work / 'card.json').write_text(json.dumps(about, indent=1))
@@ -143,8 +144,33 @@ def save_examples(folder, training, seed):
     (folder / 'examples.json').write_text(json.dumps(examples, indent=1))
 
 
-def describe(variant, pipeline, settings, training, began=''):
-    """The card without its hashes: a dict.  began   hash of the denoiser that the training began with."""
+def prompt_scores(pipeline, training, new, most=1000):
+    """Entries of a card: does the base heed its prompts, and how many training scenes would pass as well?
+
+    training   as in `export`      new   (images, captions) that the base was not trained on
+    most       scenes per prompt
+    """
+    images, texts, sources = training
+    scenes = {}
+    for prompt, shows in prompt_tests.SHAPES.items():
+        *words, noun = prompt.split()[1:]
+        found = [
+            i
+            for i, some in enumerate(texts)
+            if sources[i] == 'scene' and any(names(text, noun, words) for text in some)
+        ]
+        scenes[prompt] = float(np.mean([shows(images[i]) for i in found[:most]])) if found else None
+    return {'caption_test': prompt_tests.caption_losses(pipeline, *new), 'scenes_that_show': scenes}
+
+
+def names(caption, noun, words):
+    """Whether a caption names one such thing: all words before the noun, which stands in the singular."""
+    before, found, _ = f'{caption} '.partition(f' {noun} ')
+    return bool(found) and set(words) <= set(before.split())
+
+
+def describe(variant, pipeline, settings, training, began='', before=0):
+    """The card without its hashes: a dict.  began, before   as in `export`."""
     _, texts, sources = training
     counts = pd.Series(sources).value_counts()
     licences = {f'{p.package}/{p.file}': p.licence for p in PHOTOGRAPHS}
@@ -154,6 +180,7 @@ def describe(variant, pipeline, settings, training, began=''):
         'parameters': {name: sum(p.numel() for p in net.parameters()) for name, net in parts.items()},
         'settings': asdict(settings),
         'began_with': began,
+        'samples': before + settings.steps * settings.batch_size,
         'images': len(sources),
         'scenes': int(counts.get('scene', 0)),
         'words': len({word for some in texts for text in some for word in text.split()}),
@@ -184,6 +211,7 @@ def readme(about):
         autoencoder_steps=settings['autoencoder_steps'],
         **{name: settings[name] for name in ('steps', 'batch_size')},
         began=f', going on from other weights ({about["began_with"][:12]})' if about['began_with'] else '',
+        samples=about['samples'],
         seed=settings['seed'],
         limits='\n'.join(f'- {line}' for line in about['limits']),
         sources='\n'.join(

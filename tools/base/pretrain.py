@@ -10,8 +10,10 @@ what these modules import.
 """
 
 import argparse
+import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,9 +30,9 @@ from genmix.run.device import DEVICE, seed_all
 from genmix.run.files import atomic_write
 from genmix.run.study import home
 from tools.base.autoencoder import train_autoencoder
-from tools.base.model_card import LOSSES, export, save_sheet
+from tools.base.model_card import LOSSES, export, prompt_scores, save_sheet
 from tools.base.settings import RECIPE, Settings
-from tools.base.training_images import content_hash, key_for, training_images
+from tools.base.training_images import content_hash, key_for, new_images, training_images
 
 KEYED = ('steps', 'batch_size', 'lr', 'muon_lr', 'condition_dropout', 'min_snr', 'ema', 'seed', 'size')
 
@@ -72,6 +74,13 @@ def load_weights(folder):
 def marks_of(folder):
     """The hashes of the weights of a pipeline, which say what a training began with."""
     return [sha256(folder / name / networks.WEIGHTS[name]) for name in ('unet', 'text_encoder')]
+
+
+def past_of(begin):
+    """(hash of the denoiser, how many samples it was trained on) of the weights in `begin`; None: ('', 0)."""
+    if begin is None:
+        return '', 0
+    return marks_of(begin)[0], json.loads((begin / 'card.json').read_text())['samples']
 
 
 def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings, accelerator=None):
@@ -122,11 +131,13 @@ def make(variant, settings, folder, out, begin=None):
 
     begin   as in `train_denoiser`
     """
+    settings = replace(settings, steps=settings.mixed_steps) if variant == 'mixed' else settings
     accelerator = processes.make_accelerator()
     autoencoder, training = prepare(variant, settings, folder, begin)
     pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin, accelerator)
     if accelerator is None or accelerator.is_main_process:
-        export(variant, pipeline, settings, folder, out, training, marks_of(begin)[0] if begin else '')
+        tests = prompt_scores(pipeline, training, new_images(variant, settings, folder))
+        export(variant, pipeline, settings, folder, out, training, tests, *past_of(begin))
 
 
 def prepare(variant, settings, folder, begin=None):

@@ -29,7 +29,8 @@ class Settings:
     )  # at most, added to half of the autoencoder's images, in half gray ranges
     energy: float = bounded(at_least=0)  # weight of local contrast in the autoencoder's loss
     whitening: float = bounded(at_least=0, at_most=1)  # of the latents, see autoencoder.Frequencies
-    steps: int = bounded(above=0)  # of denoiser and text encoder
+    steps: int = bounded(above=0)  # of denoiser and text encoder of `natural`
+    mixed_steps: int = bounded(above=0)  # and of `mixed`, which goes on from `natural`
     batch_size: int = bounded(above=0)
     lr: float = bounded(above=0)  # of AdamW
     muon_lr: float = bounded(at_least=0)  # of Muon, for the matrices of the denoiser; 0: AdamW for all

@@ -38,13 +38,29 @@ def make_images(variant, settings, folder):
         pictures = training_images('natural', settings, folder)
         images, texts, sources = draw_all([(scene, settings.scenes, ())], settings)
         return np.concatenate([pictures[0], images]), pictures[1] + texts, pictures[2] + sources
+    counts = {crop_of_photograph: settings.crops, composite: settings.composites}
+    kinds = [(draw, counts[draw], what) for draw, what in picture_kinds(settings, folder)]
+    return draw_all(kinds, settings)
+
+
+def picture_kinds(settings, folder):
+    """How pictures are made, and what from: a list of (draw, what)."""
     photos = photographs.collect(settings.packages, folder / 'packages')
     art = clipart.collect(settings.packages, folder / 'packages')
     chance = composites.chances([picture for picture, _ in art])
-    kinds = [(crop_of_photograph, settings.crops, (photos,))]
-    if art:
-        kinds.append((composite, settings.composites, (art, chance, [pixels for _, pixels in photos])))
-    return draw_all(kinds, settings)
+    kinds = [(crop_of_photograph, (photos,))]
+    return kinds + ([(composite, (art, chance, [pixels for _, pixels in photos]))] if art else [])
+
+
+def new_images(variant, settings, folder, n=100):
+    """Images uint8 (m, H, W) and a caption of each that the base was not trained on: n of each kind.
+
+    They are other crops, compositions and scenes, of the same photographs and clip art.
+    """
+    kinds = picture_kinds(settings, folder) + ([(scene, ())] if variant == 'mixed' else [])
+    numbers = range(10**6, 10**6 + n)  # composites take pictures at random from there on
+    rows = [row for kind in kinds for row in chunk(kind[0], numbers, kind[1], [settings.seed + 1], settings)]
+    return np.stack([image for image, _, _ in rows]), [texts[0] for _, texts, _ in rows]
 
 
 def draw_all(kinds, settings):

@@ -90,14 +90,11 @@ class Base:
 
 
 class PromptBase(Base):
-    """A base conditioned on `prompts`, one per class, or PROMPT with the class names."""
+    """A base conditioned on prompts: classes take those of `prompts` in turn, or PROMPT with their names."""
 
     def __init__(self, pipeline, names, prompts=()):
-        prompts = list(prompts) or [PROMPT.format(name) for name in names]
-        if len(prompts) != len(names):
-            raise StudyError(
-                f'{len(prompts)} prompts for {len(names)} classes: give one for each of {", ".join(names)}.'
-            )
+        of_names = [PROMPT.format(name) for name in names]
+        prompts = [prompts[k % len(prompts)] for k in range(len(names))] if prompts else of_names
         self.none, self.conditions = len(names), encode_prompts(pipeline, [*prompts, ''])
         super().__init__(networks.plain_attention(pipeline.unet), pipeline)
 

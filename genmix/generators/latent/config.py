@@ -58,7 +58,8 @@ class DiffusionConfig(LatentConfig):
     """Fine-tuning a denoiser.
 
     muon_lr             peak learning rate of Muon, for the matrices of the denoiser; 0: AdamW for all
-    prompts             one per class, for a base that reads prompts; [] takes "a picture of a <class>"
+    prompts             what classes start from, in turn, with a base that reads prompts; [] takes "a picture
+                        of a <class>"
     condition_dropout   share of conditions left out in training, which classifier-free guidance needs
     lora_rank           of adapters on the attention layers (Hu et al. 2021, arXiv 2106.09685); 0 trains every
                         weight
@@ -84,7 +85,6 @@ class TextualInversionConfig(LatentConfig):
     initialiser       words that the vectors start from: 'measured', '' for the mean embedding, words for all
                       classes, or a list of them, one per class (see learned_tokens.initial_words)
     templates         training prompts with `{}` for the token; the first one is used for sampling
-    contrast_weight   of a loss term that separates the tokens of the classes (see token_loss); 0 as published
     strength          0 samples from noise; above, from training lesions of the class, noised to this share of
                       the way (image to image, as in DA-Fusion, Trabucco et al. 2023, arXiv 2302.07944)
     """
@@ -93,7 +93,6 @@ class TextualInversionConfig(LatentConfig):
     per_layer: bool
     initialiser: str | list
     templates: list
-    contrast_weight: float = bounded(at_least=0)
     strength: float = bounded(at_least=0, at_most=1)
 
     def __post_init__(self):

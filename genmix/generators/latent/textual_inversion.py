@@ -204,7 +204,7 @@ def train_tokens(model, loop, cohort, config, snapshots):
     data = InversionData(pipeline, cohort, about['tokens'], config.templates, config.d4_augmentation)
 
     def loss_of(generator):
-        return data.loss(config.batch_size, generator, config.min_snr, config.contrast_weight)
+        return data.loss(config.batch_size, generator, config.min_snr)
 
     def snapshot(networks, step):
         with learned_tokens.with_learned_tokens(pipeline, networks['words']):

@@ -1,12 +1,10 @@
 """What the embeddings of new tokens are trained on: lesions under prompts with the token of their class.
 
-The contrast between classes is a choice of this study; with contrast_weight 0 the loss is that of Textual
-Inversion as published (Gal et al. 2023, arXiv 2208.01618).
+The loss is that of Textual Inversion as published (Gal et al. 2023, arXiv 2208.01618).
 """
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from genmix import StudyError
 from genmix.data.images import resize_uint8, symmetries
@@ -15,8 +13,6 @@ from genmix.generators.latent.frozen_pipeline import batch_size_of, side_of
 from genmix.generators.latent.loss import denoising_loss, training_schedule
 from genmix.generators.pretrained import networks
 from genmix.run.device import send
-
-MARGIN = 0.02  # difference of two denoising losses at which the contrast between classes levels off
 
 
 class InversionData:
@@ -47,26 +43,9 @@ class InversionData:
         rows = sample_rows(labels.numpy(), self.labels, rng)
         return self.latents[view, rows], labels * self.templates + template
 
-    def loss(self, n, generator, min_snr=0.0, contrast_weight=0.0):
-        """Denoising loss of n lesions under prompts of their class, plus the contrast term: a scalar.
-
-        The contrast is contrast_weight * MARGIN * softplus((own - other) / MARGIN), where `other` is the loss
-        of the same lesions, noise and times under the token of another class, drawn at random.  With
-        contrast_weight 0 there is no second pass through the denoiser.
-        """
+    def loss(self, n, generator, min_snr=0.0):
+        """Denoising loss of n lesions under prompts of their class, each encoded once: a scalar."""
         latents, prompts = self.sample_batch(n, generator)
-        state = generator.get_state()
-        own = self._loss_under(prompts, latents, generator, min_snr)
-        if not contrast_weight or self.classes == 1:
-            return own
-        shift = self.templates * torch.randint(1, self.classes, (n,), generator=generator)
-        others = (prompts + shift) % (self.classes * self.templates)
-        generator.set_state(state)  # the same noise at the same times
-        other = self._loss_under(others, latents, generator, min_snr)
-        return own + contrast_weight * MARGIN * F.softplus((own - other) / MARGIN)
-
-    def _loss_under(self, prompts, latents, generator, min_snr):
-        """Denoising loss of latents under prompts of these numbers; each one that occurs is encoded once."""
         prompts, back = prompts.unique(return_inverse=True)
         unet, ids, back = self.pipeline.unet, send(self.ids[prompts]), send(back)
 
