@@ -23,7 +23,8 @@ LIMIT = 12_000_000  # bytes of a variant
 LOSSES = {'autoencoder_loss.csv': 'autoencoder', 'loss.csv': '{}'}
 EXAMPLES = 48  # training images shown beside the weights
 LIMITS = (
-    '64 px, gray, some hundreds of words: everyday things come out as icons of themselves.',
+    '64 px, gray, few samples: discs, rings and textures (coins, bricks, stones) can be recognised, most '
+    'other things are outlines.',
     'Most pictures are clip art on grounds; photographs are few, and samples repeat parts of them.',
     'The captions and scenes were written by people who know what liver lesions look like; `natural` was '
     'trained without the scenes and is the control for that.',
