@@ -74,11 +74,9 @@ class Notebook:
                 f'{self.path.name} is not a notebook ({error}): restore it with git checkout.'
             ) from None
         about = self.content['metadata'].get('genmix', {})
-        self.needs, self.makes, self.optional = (
-            about.get('needs', []),
-            about.get('makes', []),
-            about.get('optional', False),
-        )
+        self.needs, self.makes = about.get('needs', []), about.get('makes', [])
+        self.optional = about.get('optional', False)
+        self.seconds = about.get('seconds', 0)  # about, on one core; where it matters what begins first
 
     @property
     def code(self):
@@ -176,9 +174,10 @@ def rules(every=None):
     def relative(path):
         return path.relative_to(ROOT).as_posix()
 
-    # Of notebooks that may run side by side make begins with what is named first: the last ones take
-    # longest, and should not be left over.
-    lines = [f'FIRST := {" ".join(nb.name for nb in reversed(every))}', '']
+    # Of notebooks that may run side by side make begins with what is named first: the longest, which
+    # should not be left over.
+    longest = sorted(reversed(every), key=lambda nb: -nb.seconds)
+    lines = [f'FIRST := {" ".join(nb.name for nb in longest)}', '']
     for nb in every:
         done = f'$(R)/notebooks/{nb.name}.ipynb'
         stages = [f'$(R)/{stage}/provenance.json' for stage in reversed(inputs_of(nb, every))]

@@ -26,6 +26,7 @@ TINY = {
     'snapshot_samples': 2,
     'snapshots': 3,
     'scratch': False,
+    'prompts': [],
 }
 
 
