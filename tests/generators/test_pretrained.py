@@ -522,8 +522,7 @@ def test_what_ships_is_whole_and_small(variant):
     folder = shipped.check(variant)
     files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob('*') if p.is_file()}
     assert set(files) == {*about['sha256'], 'card.json'} and sum(files.values()) < 12_000_000
-    settings = Settings.read()
-    settings = replace(settings, steps=settings.mixed_steps) if variant == 'mixed' else settings
+    settings = Settings.read().of(variant)
     if about['settings'].keys() != asdict(settings).keys():
         pytest.skip('these weights were made by an earlier recipe: make base')
     assert about['settings'] == json.loads(json.dumps(asdict(settings)))

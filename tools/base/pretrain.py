@@ -13,7 +13,6 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -131,13 +130,13 @@ def make(variant, settings, folder, out, begin=None):
 
     begin   as in `train_denoiser`
     """
-    settings = replace(settings, steps=settings.mixed_steps) if variant == 'mixed' else settings
+    settings, past = settings.of(variant), past_of(begin)  # before hours of training: it may fail
     accelerator = processes.make_accelerator()
     autoencoder, training = prepare(variant, settings, folder, begin)
     pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin, accelerator)
     if accelerator is None or accelerator.is_main_process:
         tests = prompt_scores(pipeline, training, new_images(variant, settings, folder))
-        export(variant, pipeline, settings, folder, out, training, tests, *past_of(begin))
+        export(variant, pipeline, settings, folder, out, training, tests, *past)
 
 
 def prepare(variant, settings, folder, begin=None):

@@ -1,6 +1,6 @@
 """Settings of the base model; recipe.yaml is their only source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -43,6 +43,10 @@ class Settings:
 
     def __post_init__(self):
         check_fields(self)
+
+    def of(self, variant):
+        """The settings of a variant: `steps` are its own."""
+        return replace(self, steps=self.mixed_steps) if variant == 'mixed' else self
 
     @classmethod
     def read(cls, path=RECIPE):
