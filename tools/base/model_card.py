@@ -82,12 +82,11 @@ row:
 """
 
 
-def export(variant, pipeline, settings, folder, out, training, tests, began='', before=0):
+def export(variant, pipeline, settings, folder, out, training, found):
     """Write out/<variant>: the pipeline in float16, losses, examples, card.json, README.md; returns it.
 
     training   (images, captions, sources) as training_images.training_images gives them
-    tests      what `prompt_scores` found, for the card
-    began      hash of the denoiser that the training began with, and how many samples it had seen `before`
+    found      for the card: `began_with`, `samples` and what `prompt_scores` found
     """
     work = folder / f'.{variant}.weights'
     shutil.rmtree(work, ignore_errors=True)
@@ -99,7 +98,7 @@ def export(variant, pipeline, settings, folder, out, training, tests, began='', 
     for name, phase in LOSSES.items():
         pd.read_csv(folder / phase.format(variant) / 'log.csv').to_csv(work / name, index=False)
     save_examples(work, training, settings.seed)
-    about = describe(variant, pipeline, settings, training, began, before) | tests
+    about = describe(variant, pipeline, settings, training) | found
     (work / 'README.md').write_text(readme(about))
     add_hashes(about, work)
     (work / 'card.json').write_text(json.dumps(about, indent=1))
@@ -170,8 +169,8 @@ def names(caption, noun, words):
     return bool(found) and set(words) <= set(before.split())
 
 
-def describe(variant, pipeline, settings, training, began='', before=0):
-    """The card without its hashes: a dict.  began, before   as in `export`."""
+def describe(variant, pipeline, settings, training):
+    """What the card says of networks and training images: a dict."""
     _, texts, sources = training
     counts = pd.Series(sources).value_counts()
     licences = {f'{p.package}/{p.file}': p.licence for p in PHOTOGRAPHS}
@@ -180,8 +179,6 @@ def describe(variant, pipeline, settings, training, began='', before=0):
         'variant': variant,
         'parameters': {name: sum(p.numel() for p in net.parameters()) for name, net in parts.items()},
         'settings': asdict(settings),
-        'began_with': began,
-        'samples': before + settings.steps * settings.batch_size,
         'images': len(sources),
         'scenes': int(counts.get('scene', 0)),
         'words': len({word for some in texts for text in some for word in text.split()}),

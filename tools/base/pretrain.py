@@ -75,11 +75,13 @@ def marks_of(folder):
     return [sha256(folder / name / networks.WEIGHTS[name]) for name in ('unet', 'text_encoder')]
 
 
-def past_of(begin):
-    """(hash of the denoiser, how many samples it was trained on) of the weights in `begin`; None: ('', 0)."""
+def history(begin, settings):
+    """Entries of a card: hash of the denoiser in `begin` ('' for None), and samples of both trainings."""
+    own = settings.steps * settings.batch_size
     if begin is None:
-        return '', 0
-    return marks_of(begin)[0], json.loads((begin / 'card.json').read_text())['samples']
+        return {'began_with': '', 'samples': own}
+    before = json.loads((begin / 'card.json').read_text())['samples']
+    return {'began_with': marks_of(begin)[0], 'samples': before + own}
 
 
 def caption_loss(unet, text_encoder, tokenizer, latents, texts, settings, accelerator=None):
@@ -130,13 +132,14 @@ def make(variant, settings, folder, out, begin=None):
 
     begin   as in `train_denoiser`
     """
-    settings, past = settings.of(variant), past_of(begin)  # before hours of training: it may fail
+    settings = settings.of(variant)
+    found = history(begin, settings)  # before hours of training: it may fail
     accelerator = processes.make_accelerator()
     autoencoder, training = prepare(variant, settings, folder, begin)
     pipeline = train_denoiser(variant, autoencoder, training, settings, folder, begin, accelerator)
     if accelerator is None or accelerator.is_main_process:
-        tests = prompt_scores(pipeline, training, new_images(variant, settings, folder))
-        export(variant, pipeline, settings, folder, out, training, tests, *past)
+        found |= prompt_scores(pipeline, training, new_images(variant, settings, folder))
+        export(variant, pipeline, settings, folder, out, training, found)
 
 
 def prepare(variant, settings, folder, begin=None):

@@ -93,8 +93,8 @@ class PromptBase(Base):
     """A base conditioned on prompts: classes take those of `prompts` in turn, or PROMPT with their names."""
 
     def __init__(self, pipeline, names, prompts=()):
-        of_names = [PROMPT.format(name) for name in names]
-        prompts = [prompts[k % len(prompts)] for k in range(len(names))] if prompts else of_names
+        asked = prompts or [PROMPT.format(name) for name in names]
+        prompts = [asked[k % len(asked)] for k in range(len(names))]
         self.none, self.conditions = len(names), encode_prompts(pipeline, [*prompts, ''])
         super().__init__(networks.plain_attention(pipeline.unet), pipeline)
 
