@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from genmix.generators.latent import optimisers
 from genmix.generators.latent.optimisers import Optimisers, matrices_of
 
 
@@ -49,7 +50,8 @@ def test_without_muon_it_is_adamw():
     assert same(ours, theirs)
 
 
-def test_muon_steps_a_convolution_as_a_matrix_and_adamw_the_rest():
+def test_muon_steps_a_convolution_as_a_matrix_and_adamw_the_rest(monkeypatch):
+    monkeypatch.setattr(optimisers, 'bf16_pays', lambda: True)  # as torch's
     ours, theirs = network(), network()
     take_steps(ours, Optimisers({'net': ours}, named(ours), 0.01, 0.02), 0, 1)
     theirs(torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))).square().mean().backward()
@@ -61,6 +63,22 @@ def test_muon_steps_a_convolution_as_a_matrix_and_adamw_the_rest():
     rest = [theirs[3].weight, theirs[0].bias]
     torch.optim.AdamW(rest, 0.01, (0.9, 0.99), weight_decay=1e-4, fused=True).step()
     assert torch.equal(ours[3].weight, rest[0]) and torch.equal(ours[0].bias, rest[1])
+
+
+@pytest.mark.parametrize('shape', [(16, 16), (20, 144), (144, 20)])
+def test_muon_in_float32_is_nearer_to_its_singular_vectors_than_in_bfloat16(monkeypatch, shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    u, s, v = torch.linalg.svd(matrix.double(), full_matrices=False)
+    s, (a, b, c) = s / s.norm(), optimisers.QUINTIC
+    for _ in range(optimisers.ITERATIONS):
+        s = a * s + b * s**3 + c * s**5
+    exact, errors = u * s @ v, {}
+    for units in (True, False):
+        monkeypatch.setattr(optimisers, 'bf16_pays', lambda units=units: units)
+        found = optimisers.orthogonalise(matrix)
+        assert found.dtype == (torch.bfloat16 if units else torch.float32)
+        errors[units] = float((found - exact).norm() / exact.norm())
+    assert errors[False] < 1e-4 < errors[True] < 0.1
 
 
 @pytest.mark.parametrize('muon_lr', [0.0, 0.02])
