@@ -128,10 +128,8 @@ def summarise_card(card):
     for g in card.generator.unique():
         own = card[card.generator == g]
         whole = own[own.label == 'all'].set_index('metric')
-        shares, counted = (
-            relative(whole).value,
-            own[own.metric != 'tstr'],
-        )  # one network: another would differ
+        shares = relative(whole).value
+        counted = own[own.metric != 'tstr']  # of one network: another would differ
         said = ', '.join(f'{METRICS[m]} {shares[m]:.2f}' for m in SHARES if m in shares)
         why = evidence[(evidence.generator == g) & (evidence.finding != 'none')]
         why = ', '.join(f'{METRICS[r.metric]}: {r.finding}' for r in why.itertuples())
@@ -139,6 +137,6 @@ def summarise_card(card):
         lines.append(
             f'**{g}**: as shares of real lesions {said}; KID {whole.value["kid"]:.2g}.{gate} Copying: '
             f'{verdicts[g]}{f" ({why})" if why else ""}. Of its {len(counted)} numbers '
-            f'{overlaps_reference(counted).sum()} are not distinguishable from real ones (95 % CIs overlap).'
+            f'{overlaps_reference(counted).sum()} have an interval that overlaps that of real ones.'
         )
     return lines

@@ -1,5 +1,7 @@
 """Figures of feature space: t-SNE panels (Figure 4 of the paper), a lesion's neighbours, their statistics."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.lines import Line2D
 
@@ -42,7 +44,7 @@ def tsne_panels(points, class_names, notes=None, side=2.3, kind='real lesion'):
 
 
 @styled
-def tsne_sources(points, class_names, notes=None, side=1.5, kind='real lesion'):
+def tsne_sources(points, class_names, notes=None, side=1.8, kind='real lesion'):
     """One common t-SNE, one panel per source: its points in class colours, all others in gray behind.
 
     Arguments as in `tsne_panels`, but `points` is one table with a column source.
@@ -53,7 +55,7 @@ def tsne_sources(points, class_names, notes=None, side=1.5, kind='real lesion'):
         own = points[points.source == source]
         ax.scatter(points.tsne_1, points.tsne_2, s=5, color='#dddddd', linewidths=0)
         _scatter(ax, own, own.kind.iloc[0])
-        _frame(ax, source, (notes or {}).get(source, ''))
+        _frame(ax, fill(displayed(source), 20), (notes or {}).get(source, ''))
     _add_legend(fig, class_names, set(points.kind), kind)
     fig.alt = (
         f'One t-SNE of all images in the features of one network, {len(sources)} panels, each with one '

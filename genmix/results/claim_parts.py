@@ -165,7 +165,11 @@ class Sources:
         return [part | {'testable': self.trained[arm].generator not in self.failing}]
 
     def _name(self, side):
-        return side[0] if len(side) == 1 else f'mean of {shared([self.arms[name] for name in side])}'
+        if len(side) == 1:
+            return side[0]
+        arms = [self.arms[name] for name in side]
+        without = ', '.join(g for g in self.failing if g not in {arm.generator for arm in arms})
+        return f'mean of {shared(arms)}' + (f' without {without}' if without else '')
 
     def _metric_name(self, metric):
         if isinstance(metric, str):

@@ -10,6 +10,8 @@ from scipy.special import ndtri
 from genmix.data.names import in_markdown
 from genmix.mixing.arms import Arm
 
+WIDTH = 24  # characters of a line below a small panel
+
 
 def _with_interval(row, form):
     interval = '' if row.low != row.low else f' [{row.low:{form}}, {row.high:{form}}]'
@@ -34,8 +36,8 @@ def source_notes(numbers, arm: Arm) -> dict[str, str]:
     own = numbers[(numbers.arm == arm.name) & (numbers.metric != 'neighbour_agreement')]
     for source, part in own.groupby('source', sort=False):
         whole, *classes = part.itertuples()
-        per_class = fill(', '.join(f'{row.label} {row.value:.2f}' for row in classes), 46)
-        notes[source] = f'mixing rate {_with_interval(whole, ".2f")}\n{per_class}'
+        per_class = fill(', '.join(f'{row.label} {row.value:.2f}' for row in classes), WIDTH)
+        notes[source] = f'mixing rate\n{_with_interval(whole, ".2f")}\n{per_class}'
     return notes
 
 
@@ -83,9 +85,7 @@ def _summarise_agreement(least, most):
             f'Under `{most.arm}`, {_with_interval(most, ".0%")} of the neighbours of a held-out lesion have '
             f'its class; chance is {most.expected:.0%}.'
         )
-    apart = 'The intervals overlap: this order is undecided.'
-    if least.high < most.low:
-        apart = 'The intervals do not overlap.'
+    apart = 'The intervals do not overlap.' if least.high < most.low else 'The intervals overlap.'
     return (
         f'The neighbours of a held-out lesion have its class most often under `{most.arm}`, '
         f'{_with_interval(most, ".0%")}, and least often under `{least.arm}`, '

@@ -129,6 +129,11 @@ def points(row, signs='+') -> str:
     return f'{mean} [{low}, {high}]'
 
 
+def within(row) -> str:
+    """`points` of a row; of the row EVERY, which has no mean of its own, what all its intervals lie in."""
+    return f'all within {points(row).partition(" ")[2]}' if row.contrast == EVERY else points(row)
+
+
 def overview(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each contrast, one column for each outcome, to be read; verdicts where there are any."""
     titles = dict(
@@ -138,7 +143,7 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
         )
     )
     cells = [
-        (r.contrast, f'{brief(r.a)} − {brief(r.b)}', titles[r.metric, r.rule], points(r))
+        (r.contrast, f'{brief(r.a)} − {brief(r.b)}', titles[r.metric, r.rule], within(r))
         for r in table.itertuples(index=False)
     ]
     long = pd.DataFrame(cells, columns=['contrast', 'difference', 'outcome', 'found'])

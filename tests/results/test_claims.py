@@ -155,6 +155,7 @@ def test_a_generator_that_fails_its_card_is_not_testable(long):
     (more,) = table[table.claim == 'GenMix is more than no generator at all'].itertuples()
     names = ['genmix-textual_inversion@1/8', 'genmix-diffusion@1/8']
     assert more.mean == pytest.approx(long.contrast(names, ['classical'])['mean'])
+    assert more.part == 'mean of genmix-g@1/8 without dcgan, stylegan − classical'
     none = Sources(long, COUNTS, long.arms, [card({(g, 'tstr'): 0.1 for g in PAPER})])
     said = found(none)
     assert said[EVERY] == said['GenMix is more than class balance'] == NOT_TESTABLE

@@ -184,7 +184,7 @@ def test_words_follow_the_numbers():
     assert '0.97 [0.90, 1.04]' in whole[1]
     found = numbers((0.6, 0.5, 0.7))
     assert note(found, ARMS['dcgan@1/8']) == 'neighbours 50% [45%, 55%]\nmixing rate 0.60 [0.50, 0.70]'
-    assert source_notes(found, ARMS['dcgan@1/8'])['dcgan'] == 'mixing rate 0.60 [0.50, 0.70]\ncyst 0.60'
+    assert source_notes(found, ARMS['dcgan@1/8'])['dcgan'] == 'mixing rate\n0.60 [0.50, 0.70]\ncyst 0.60'
     assert len(summarise_neighbours(found.assign(n=0), ARMS)) == 1
 
 

@@ -120,6 +120,8 @@ def test_every_generator_is_an_intersection_union_test():
     assert words(judge(both))[EVERY] == 'undecided' and words(judge(both))[f'mixing, {PAPER[0]}'] == 'lower'
     harmed = {name: (*own, -0.03, 0) for name, own in each.items()}
     assert words(judge(made_up(harmed)))[EVERY] == 'undecided'
+    shown = verdicts.overview(weak).set_index('contrast')['balanced accuracy, prior']
+    assert shown[EVERY] == f'all within [{100 * own.low.min():+.1f}, {100 * own.high.max():+.1f}]'
     later = judge(made_up(each | {'balance': (5, 0.05)}))
     assert words(later)['balance'] == 'higher'
 
