@@ -39,7 +39,8 @@ def image_grid(images, rows, columns, parents=None):
         images = np.concatenate([np.concatenate([corner, above])[None], images])
         rows, columns = ['', *rows], ['', *columns]
         alt += ' The parents of each row and column are at its head.'
-    fig, ax = single_axes(0.78 * len(columns) + 1.1, 0.78 * len(rows) + 0.3)
+    beside = max(1.1, 0.085 * max(map(len, rows)))  # inches that the names of rows take
+    fig, ax = single_axes(0.78 * len(columns) + beside, 0.78 * len(rows) + 0.3)
     fig.alt = alt
     height, width = images.shape[2] + 2, images.shape[3] + 2
     show_image(ax, montage(images.reshape(-1, *images.shape[2:]), len(columns)))
