@@ -128,6 +128,7 @@ regime: $(ENV) ## choose the training regime again, on dev phantoms (20 minutes)
 
 controls: $(ENV) ## train and sample the generators otherwise, on dev phantoms (half an hour and more; a stopped one goes on); writes measured/controls/
 	$(PY) -m genmix A4_generator_controls --run controls --params params/cpu.yaml
+	$(PY) -m tools.checksums $(addprefix controls/,about.json images.npz scores.csv training.csv)
 
 base: $(ENV) ## make the small base model again, from photographs (hours on one core; a stopped run goes on where it was)
 	$(PY) -m tools.base.pretrain

@@ -91,8 +91,8 @@ def contrasts(study, table=None):
     if 'population' in set(rows.test_set):
         rows = rows[rows.test_set == 'population']
     rows = rows.assign(contrast=rows.contrast.map(displayed))
-    rows = rows.reindex(columns=COLUMNS).fillna('')
-    return rows.round({'mean': 5, 'low': 5, 'high': 5}).to_dict('records')
+    rows = rows.round({'mean': 5, 'low': 5, 'high': 5}).reindex(columns=COLUMNS)
+    return rows.astype(object).fillna('').to_dict('records')
 
 
 def collect(study, table=None):

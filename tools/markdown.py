@@ -60,7 +60,8 @@ def cohort_scores(long):
 def short_table(title, cell_of):
     """The rows of SHORT with one number each, cell_of({arm: weight}), as a Markdown table."""
     cells = [cell_of(dict.fromkeys(names, 1 / len(names))) for names in SHORT.values()]
-    return table_of(pd.DataFrame({'training images': list(SHORT), title: cells}), index=False)
+    table = pd.DataFrame({'training images': list(SHORT), title: cells})
+    return table_of(table, index=False, disable_numparse=True, colalign=('left', 'right'))
 
 
 def over_cohorts(long, weights, metric=metrics.PRIMARY, rule=metrics.RULES[0]):

@@ -44,7 +44,7 @@ def tsne_panels(points, class_names, notes=None, side=2.3, kind='real lesion'):
 
 
 @styled
-def tsne_sources(points, class_names, notes=None, side=1.8, kind='real lesion'):
+def tsne_sources(points, class_names, notes=None, side=1.5, kind='real lesion'):
     """One common t-SNE, one panel per source: its points in class colours, all others in gray behind.
 
     Arguments as in `tsne_panels`, but `points` is one table with a column source.

@@ -29,7 +29,7 @@ from genmix.generators.gan.training import (
 from genmix.run.device import DEVICE, autocast, random_of, seed_all
 from genmix.run.gpu import in_parts
 
-EMA_IMAGES = 4000  # half-life of the EMA of the generator, in images: with 1,000, TSTR was 5 points lower on dev
+EMA_IMAGES = 4000  # half-life of the EMA of the generator, in images; 1,000: TSTR 5 points lower on dev
 TEXTBOOK_LR = 2e-4
 
 
