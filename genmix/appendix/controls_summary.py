@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from genmix.audit import findings
-from genmix.results.measured import as_committed, measured
 from genmix.run.files import atomic_write
 from genmix.run.provenance import environment
+from genmix.run.study import home
 
 STUDY, REAL = 'study', 'real'  # the question of a set that differs in nothing; the name of real lesions
 METRICS = {
@@ -98,10 +98,7 @@ def coarse_levels(images):
 
 def read(folder=None):
     """The Measured of measured/controls/, None where it is not there."""
-    if folder is None:
-        folder = measured() / 'controls'
-        for file in sorted(folder.glob('*')):
-            as_committed(file)
+    folder = folder or home() / 'measured' / 'controls'
     if not (folder / 'about.json').exists():
         return None
     text = {'dtype': {'setting': str, 'base': str}, 'keep_default_na': False}
