@@ -173,9 +173,9 @@ def test_tables_that_stand_beside_the_results_make_them_stale():
     )
 
 
-def test_notebooks_with_controls_depend_on_their_tables_alone():
+def test_notebooks_with_controls_depend_on_their_tables_and_images_alone():
     tables = {nb.name: set(nb.committed) for nb in notebooks.notebooks()}
-    shown = set((ROOT / 'measured' / 'controls').rglob('*.csv'))
+    shown = {p for p in (ROOT / 'measured' / 'controls').rglob('*') if p.suffix in ('.csv', '.npz')}
     for name in ('02_dcgan', '04_textual_inversion', '05_diffusion'):
         assert tables[name] == shown
     assert tables['03_stylegan'] == set() and tables['09_results'] > shown
