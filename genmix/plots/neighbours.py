@@ -31,7 +31,7 @@ def neighbour_statistics(numbers, class_names):
     left.axvline(agreement[agreement.label == 'all'].expected.mean(), color='k', lw=0.8, ls=':', zorder=0)
     left.set_xlabel('neighbour agreement [%] (higher is better)\ndotted: chance')
     right.axvline(1, color='k', lw=0.8, ls=':', zorder=0)
-    right.set_xlabel('mixing rate with held-out lesions \ndotted, 1: as many as by chance')
+    right.set_xlabel('mixing rate with held-out lesions\ndotted, 1: as many as by chance')
     for ax in (left, right):
         ax.set_yticks(list(places.values()), [displayed(arm) for arm in order])
         ax.set(ylim=(heights.sum() + 0.2, -0.2), xlim=(0, None))
