@@ -100,10 +100,9 @@ def stylegan(values):
 def dcgan(values):
     from genmix.generators.gan.dcgan import DCGAN, DCGANTraining
 
-    for what, textbook in (('DCGAN', False), ('textbook DCGAN', True)):
-        config = config_of(DCGAN, values, textbook=textbook)
-        run = DCGANTraining(lesions(values['01_data']['image_size']), config)
-        yield what, run.step, config.batch_size
+    config = config_of(DCGAN, values)
+    run = DCGANTraining(lesions(values['01_data']['image_size']), config)
+    yield 'DCGAN', run.step, config.batch_size
 
 
 def vgg(values):

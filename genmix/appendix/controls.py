@@ -1,4 +1,4 @@
-"""The generators' controls, each measured once: without a remedy, on another base, sampled otherwise.
+"""The generators' controls, each measured once: trained longer, on another base, sampled otherwise.
 
 Everything happens on `dev` phantoms, as in `appendix.regime`.  Lesions, trainings, sets and what is measured
 of a set are stages of the run, so controls that were stopped go on where they were.
@@ -10,7 +10,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from genmix.appendix.controls_plan import GENERATORS
+from genmix.appendix.controls_plan import FILMED, GENERATORS
 from genmix.appendix.controls_summary import COLUMNS, METRICS, REAL, STUDY, Measured
 from genmix.appendix.defaults import values_of
 from genmix.audit.audit import audit_sets
@@ -189,14 +189,15 @@ def snapshot_steps_of(study, control):
 
 
 def examples(study, plan, profile):
-    """Images by name, uint8 (K, SHOWN, H, W): REAL lesions, the study's sets, those without remedy or base.
+    """Images by name, uint8 (K, SHOWN, H, W): REAL lesions, the study's sets, those without D4 or base.
 
-    Beside them `film`, samples of the textbook DCGAN (t, K, FILM, H, W), and `film_steps`, int (t,).
+    Beside them `film`, samples of the DCGAN without D4 augmentation (t, K, FILM, H, W), and `film_steps`,
+    int (t,).
     """
-    (textbook,) = (c for c in plan if c.question == 'textbook')
-    film = np.load(study.folder / textbook.trained / 'samples.npy')[:, :, :FILM]
-    found = {'film': film, 'film_steps': sample_steps(textbook.config(profile).steps).astype(int)}
-    shown = [c.name for c in plan if c.question in (STUDY, 'textbook', 'scratch')]
+    (filmed,) = (c for c in plan if c.question == FILMED)
+    film = np.load(study.folder / filmed.trained / 'samples.npy')[:, :, :FILM]
+    found = {'film': film, 'film_steps': sample_steps(filmed.config(profile).steps).astype(int)}
+    shown = [c.name for c in plan if c.question in (STUDY, FILMED, 'scratch')]
     sets = {REAL: training_split(study, profile)}
     sets |= {name: Cohort.load(study.folder / 'sets' / name) for name in shown}
     for name, cohort in sets.items():

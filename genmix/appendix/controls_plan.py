@@ -10,9 +10,10 @@ from genmix.generators.latent.diffusion import Diffusion
 from genmix.generators.latent.textual_inversion import TextualInversion
 
 GENERATORS = {g.name: g for g in (DCGAN, TextualInversion, Diffusion)}
-OFF = {'textbook': False, 'scratch': False}  # fields of configs that no notebook declares
+OFF = {'scratch': False}  # field of a config that no notebook declares
 # Changed when a set is sampled; every other parameter needs a training of its own.
 SAMPLED = ('guidance', 'sampling_steps', 'strength', 'nps_correction', 'prompt')
+FILMED = 'd4_augmentation'  # the question whose DCGAN is shown while it trains
 ON_EVERY_BASE = {'textual_inversion': ('per_layer', 'nps_correction', 'prompt')}
 
 
@@ -55,15 +56,16 @@ def slug(*words):
     return '-'.join(filter(None, (re.sub(r'[^\w.]+', '_', word) for word in words)))
 
 
-def planned(profile, textbook_steps, bases, choices):
-    """Every Control: the DCGAN with and without its remedies, then each latent generator on its bases.
+def planned(profile, long_steps, bases, choices):
+    """Every Control: DCGAN, trained longer, and without D4 augmentation; then the latent generators.
 
     bases     beside the profile's own, where only what ON_EVERY_BASE names is varied
     choices   {generator: {parameter: values}}, varied one at a time
     """
-    long = {'textbook': True, 'steps': textbook_steps}
     found = [Control(generator='dcgan')]
-    found.append(Control(generator='dcgan', question='textbook', setting='True', training=long))
+    for question, value in (('steps', long_steps), (FILMED, False)):
+        training = {question: value}
+        found.append(Control(generator='dcgan', question=question, setting=str(value), training=training))
     for generator, asked in choices.items():
         own = values_of(GENERATORS[generator].notebook, profile)['base']
         for base in dict.fromkeys([own, *bases]):

@@ -56,7 +56,7 @@ class Measured:
         return dict(zip(rows.base, rows.set))
 
     def film(self):
-        """Snapshots of the textbook DCGAN: (uint8 (t, K n, H, W), names of rows, names of columns)."""
+        """Snapshots of the DCGAN without D4: (uint8 (t, K n, H, W), names of rows, names of columns)."""
         film = self.images['film']
         columns = [name if i == 0 else '' for name in self.class_names for i in range(film.shape[2])]
         rows = [f'step {step:,}' for step in self.images['film_steps']]
@@ -123,11 +123,10 @@ def source(found):
 def select(scores, generator, questions=None):
     """Rows `all` of one generator, of the questions named, with a column `name` for figures and sentences."""
     rows = scores[(scores.generator == generator) & (scores.label == 'all')]
-    several, steps = rows.base.nunique() > 1, rows.steps.iloc[0]
-    names = []
+    several, names = rows.base.nunique() > 1, []
     for r in rows.itertuples():
         name = 'as in the study' if r.question == STUDY else f'{r.question} = {r.setting or "none"}'
-        name += '' if r.steps == steps else f', {r.steps:,} steps'
+        name = f'{r.steps:,} steps' if r.question == 'steps' else name
         names.append(f'{r.base}: {name}' if several else name)
     rows = rows.assign(name=names)
     return rows if questions is None else rows[rows.question.isin(questions)]

@@ -78,7 +78,7 @@ SHARED = {
             'reference_lesions',
             'reference_steps',
             'tstr_steps',
-            'textbook_steps',
+            'long_steps',
             'bootstrap_draws',
             'dev_lesions',
             'classifier_steps',

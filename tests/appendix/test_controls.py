@@ -7,7 +7,7 @@ import pytest
 from conftest import python_m
 
 from genmix.appendix import controls, controls_plan, controls_summary, regime
-from genmix.appendix.controls_plan import Control, planned
+from genmix.appendix.controls_plan import FILMED, Control, planned
 from genmix.appendix.controls_summary import COLUMNS, RATIOS, STUDY, Measured
 from genmix.audit import heldout
 from genmix.generators.latent.known_words import MEASURED, WRITTEN
@@ -35,9 +35,8 @@ def test_one_parameter_at_a_time_around_the_study(plan):
         before, now = (vars(x.config('cpu')) for x in (own[c.generator], c))
         differ = {name for name in before if before[name] != now[name]}
         expected = {'base'} if c.base != own[c.generator].base else set()
-        expected |= {'textbook', 'steps'} if c.question == 'textbook' else set(c.training)
-        assert differ == expected, c.name
-        assert len(c.training | c.sampling) == (c.question != STUDY) + (c.question == 'textbook')
+        assert differ == expected | set(c.training), c.name
+        assert len(c.training | c.sampling) == (c.question != STUDY)
 
 
 def test_values_of_the_study_are_left_out_and_sets_of_one_training_share_it(plan):
@@ -145,6 +144,15 @@ def test_sentences_name_what_differs_and_from_what():
     assert few == lines[:1]
 
 
+def test_a_longer_training_is_named_by_its_steps():
+    rows = {('dcgan', '', STUDY, ''): {}, ('dcgan', '', 'steps', '30'): {'tstr': (0.2, 0.1, 0.25)}}
+    table = scores(rows)
+    table.loc[table.question == 'steps', 'steps'] = 30
+    assert controls_summary.summarise(table, 'dcgan') == [
+        '30 steps: TSTR lower, 0.25 of real against 0.50 (against "as in the study")'
+    ]
+
+
 def measured(table=TABLE):
     training = pd.DataFrame({'set': ['a', 'b'], 'step': [1, 2], 'kid': [0.5, np.nan], 'loss': [np.nan, 2.0]})
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 8, 8), dtype=np.uint8)
@@ -210,11 +218,11 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
     metrics = found.scores[found.scores.label == 'all'].pivot(index='set', columns='metric', values='score')
     assert set(RATIOS) <= set(metrics) and metrics[RATIOS].notna().all(axis=None)
     questions = set(found.scores.question)
-    assert {'textbook', 'scratch', 'prompt', 'strength', 'per_layer', 'guidance'} <= questions
+    assert {FILMED, 'scratch', 'prompt', 'strength', 'per_layer', 'guidance'} <= questions
     assert {b for b in found.scores.base if b} == {'natural', 'mixed'}
     assert (written / 'images.npz').stat().st_size < 400_000
     written.rename(folder)
     run(*generators)
-    for name, figure in zip(generators, ('02_textbook', '04_prompts', '05_kid')):
+    for name, figure in zip(generators, ('02_film', '04_prompts', '05_kid')):
         assert 'Measured on dev phantoms' in outputs(name), name
         assert (clone / 'runs' / 'smoke' / 'figures' / f'{figure}.svg').exists()

@@ -76,9 +76,7 @@ def gan(generator, **changes):
 def dcgan():
     from genmix.generators.gan import dcgan
 
-    dcgan.R1_EVERY = 2
-    for textbook in (False, True):
-        gan(dcgan.DCGAN, textbook=textbook)
+    gan(dcgan.DCGAN)
 
 
 @case

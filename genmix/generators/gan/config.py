@@ -12,11 +12,10 @@ GROUP = 8  # images of one class that a batch holds side by side
 class GANConfig:
     """What both GANs need.  StudyError for a value out of its bounds.
 
-    batch_size        images per step, in groups of GROUP of one class
+    batch_size        images per step
     width             channels of the finest size; each coarser one doubles them
     z_dim             length of the noise vector z
-    lr                of Adam
-    r1_gamma          weight of the squared gradient at real images (R1 penalty)
+    lr                of Adam, in both networks
     d4_augmentation   train on the eight flips and rotations of each image; False for oriented images
     """
 
@@ -25,33 +24,23 @@ class GANConfig:
     width: int = bounded(above=0)
     z_dim: int = bounded(above=0)
     lr: float = bounded(above=0)
-    r1_gamma: float = bounded(at_least=0)
     d4_augmentation: bool
     seed: int = bounded(at_least=0)
 
     def __post_init__(self):
         check_fields(self)
-        if self.batch_size % GROUP:
-            raise StudyError(
-                f'batch_size is {self.batch_size}, but the discriminator sees groups of {GROUP} images of '
-                f'one class: choose a multiple of {GROUP}.'
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DCGANConfig(GANConfig):
-    """`lr` is the generator's, the discriminator's is twice that.
-
-    textbook   the form of Radford et al.; its learning rate is theirs, and it has no R1 penalty
-    """
-
-    textbook: bool
+    """Nothing beside what both GANs need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleGANConfig(GANConfig):
-    """`r1_gamma` counts per score: per `pack` images.
+    """Batches come in groups of GROUP images of one class.
 
+    r1_gamma        weight of the squared gradient at real images (R1 penalty), per score of `pack` images
     max_channels    the coarser sizes have no more channels than this
     w_dim           length of the style vector w          mapping_layers   from z to w
     beta1           of Adam in both networks; 0 as published, for trainings a thousand times as long
@@ -65,6 +54,7 @@ class StyleGANConfig(GANConfig):
     psi             truncation at which `sample` draws: 1 none, smaller nearer to the mean w of the class
     """
 
+    r1_gamma: float = bounded(at_least=0)
     max_channels: int = bounded(above=0)
     w_dim: int = bounded(above=0)
     mapping_layers: int = bounded(above=0)
@@ -81,6 +71,11 @@ class StyleGANConfig(GANConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.batch_size % GROUP:
+            raise StudyError(
+                f'batch_size is {self.batch_size}, but the discriminator sees groups of {GROUP} images of '
+                f'one class: choose a multiple of {GROUP}.'
+            )
         if GROUP % self.pack:
             raise StudyError(
                 f'pack is {self.pack}, but it must divide the {GROUP} images of one class that the '

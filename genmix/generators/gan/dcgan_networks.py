@@ -1,15 +1,10 @@
-"""Networks of the DCGAN, in the textbook form and in one that withstands a few hundred images."""
+"""Networks of the DCGAN."""
 
 import math
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
-from genmix.generators.gan.config import GROUP
-from genmix.generators.gan.minibatch_sd import minibatch_sd
-
-PACK = 2  # images of one class that the discriminator scores together
 
 
 def initialise(layer):
@@ -25,59 +20,20 @@ def channels(size, width):
     return [width * 2**i for i in range(int(math.log2(size)) - 2)]
 
 
-class UpsampleConv(nn.Module):
-    """Nearest-neighbour upsampling and a 3 x 3 convolution in one: no checkerboard.
-
-    Odena et al. 2016, doi 10.23915/distill.00003.  Folded into the kernel, the upsampling costs 4 products
-    per output pixel instead of 9.
-    """
-
-    def __init__(self, inputs, outputs):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(inputs, outputs, 3, 3) * 0.02)
-
-    def forward(self, x):
-        kernel = 4 * F.avg_pool2d(F.pad(self.weight, [1] * 4), 2, 1)  # 3 x 3 over the 2 x 2 copies: 4 x 4
-        return F.conv_transpose2d(x, kernel, stride=2, padding=1)
-
-
-class NoiseInjection(nn.Module):
-    """Adds noise to every pixel, its strength learned per channel: z need not carry the noise of CT."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.strength = nn.Parameter(torch.full((1, channels, 1, 1), 0.1))
-
-    def forward(self, x):
-        noise = torch.randn(len(x), 1, *x.shape[2:], device=x.device)
-        return x + (self.strength * noise).to(x.dtype)
-
-
 class Generator(nn.Module):
-    """z (n, z_dim), label int (n,) -> image float32 (n, 1, size, size) in [-1, 1].
+    """Transposed convolutions with batch norm and ReLU, tanh at the end; the label is embedded beside z.
 
-    textbook   transposed convolutions, batch norm, ReLU, tanh; otherwise UpsampleConv takes their place,
-               and noise enters at the two finest sizes
+    z (n, z_dim), label int (n,) -> image float32 (n, 1, size, size) in [-1, 1].
     """
 
-    def __init__(self, n_classes, size, z_dim, width, textbook):
+    def __init__(self, n_classes, size, z_dim, width):
         super().__init__()
         wide = channels(size, width)[::-1]
-
-        def upsample(a, b):
-            conv = nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) if textbook else UpsampleConv(a, b)
-            return [conv, nn.BatchNorm2d(b)]
-
         self.z_dim, self.embed = z_dim, nn.Embedding(n_classes, z_dim)
-        layers = [nn.ConvTranspose2d(2 * z_dim, wide[0], 4, 1, 0, bias=False), nn.BatchNorm2d(wide[0])]
-        layers += [nn.ReLU(True)]
+        layers = [nn.ConvTranspose2d(2 * z_dim, wide[0], 4, 1, 0, bias=False)]
         for a, b in zip(wide, wide[1:]):
-            layers += [*upsample(a, b), nn.ReLU(True)]
-        if textbook:
-            layers += [nn.ConvTranspose2d(wide[-1], 1, 4, 2, 1)]
-        else:
-            layers += [NoiseInjection(wide[-1]), *upsample(wide[-1], 8), NoiseInjection(8), nn.ReLU(True)]
-            layers += [nn.Conv2d(8, 1, 3, padding=1)]
+            layers += [nn.BatchNorm2d(a), nn.ReLU(True), nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(wide[-1]), nn.ReLU(True), nn.ConvTranspose2d(wide[-1], 1, 4, 2, 1)]
         self.net = nn.Sequential(*layers)
         self.apply(initialise)
 
@@ -85,7 +41,7 @@ class Generator(nn.Module):
         return self.net(torch.cat([z, self.embed(y)], 1)[:, :, None, None]).float().tanh()
 
 
-class TextbookDiscriminator(nn.Module):
+class Discriminator(nn.Module):
     """Strided convolutions with batch norm; the label enters as one constant channel per class."""
 
     def __init__(self, n_classes, size, width):
@@ -101,27 +57,3 @@ class TextbookDiscriminator(nn.Module):
         """x (n, 1, H, W), y (n,) -> scores (n,)."""
         plane = F.one_hot(y, self.n_classes)[:, :, None, None].expand(-1, -1, *x.shape[2:]).to(x.dtype)
         return self.net(torch.cat([x, plane], 1)).flatten().float()
-
-
-class Discriminator(nn.Module):
-    """Strided convolutions without batch norm; scores PACK images of one class together.
-
-    Images come in groups of GROUP with one label; the standard deviation within a group is one more channel.
-    """
-
-    def __init__(self, n_classes, size, width):
-        super().__init__()
-        wide, layers = [PACK, *channels(size, width)], []
-        for a, b in zip(wide, wide[1:]):
-            layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2, True)]
-        self.net = nn.Sequential(*layers)
-        self.last = nn.Conv2d(wide[-1] + 1, wide[-1], 3, padding=1)
-        self.score = nn.Linear(wide[-1] * 16, 1)
-        self.embed = nn.Embedding(n_classes, wide[-1] * 16)
-
-    def forward(self, x, y):
-        """x (n, 1, H, W), y (n,) with n a multiple of GROUP -> scores (n / PACK,)."""
-        h, y = self.net(x.reshape(-1, PACK, *x.shape[2:])), y[::PACK]
-        h = torch.cat([h, minibatch_sd(h, GROUP // PACK)], 1)
-        h = F.leaky_relu(self.last(h), 0.2).flatten(1).float()
-        return self.score(h)[:, 0] + (h * self.embed(y)).sum(1) / h.shape[1] ** 0.5

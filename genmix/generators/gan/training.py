@@ -49,7 +49,7 @@ def logged(**tensors):
 
 
 class AdversarialTraining:
-    """State of the game between two networks; a subclass brings them, `augmented`, `step` and `final`.
+    """State of the game between two networks; a subclass brings them, `step` and `final`.
 
     ema          copy of the generator with the exponential moving average (EMA) of its weights: it samples
     optimisers   of generator and discriminator
@@ -87,13 +87,17 @@ class AdversarialTraining:
         """Labels with `per_class` of each class, in order."""
         return torch.arange(self.n_classes, device=DEVICE).repeat_interleave(per_class)
 
-    def batch(self, group):
+    def augmented(self, x):
+        """Images as the discriminator sees them, real and generated alike."""
+        return x
+
+    def batch(self, group=1):
         """Real images in [-1, 1] and labels, `group` of one class side by side, classes drawn alike."""
         y = self.rng.integers(0, self.n_classes, self.config.batch_size // group).repeat(group)
         x = to_unit(send(self.real[sample_rows(y, self.labels, self.rng)]))
         return random_symmetry(x) if self.config.d4_augmentation else x, send(torch.from_numpy(y))
 
-    def update_discriminator(self, real_score, fake_score, penalty):
+    def update_discriminator(self, real_score, fake_score, penalty=0.0):
         """One step of Adam on the logistic loss plus `penalty`; returns the loss without it."""
         loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
         optimiser = self.optimisers[1]
