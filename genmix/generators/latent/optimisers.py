@@ -93,12 +93,13 @@ class Muon(torch.optim.Optimizer):
             for p in group['params']:
                 if p.grad is None:
                     continue
-                state = self.state[p]
-                if 'momentum_buffer' not in state:
-                    state['momentum_buffer'] = torch.zeros_like(p)
-                mean = state['momentum_buffer'].lerp_(p.grad, 1 - MOMENTUM)
-                update = orthogonalise(p.grad.lerp(mean, MOMENTUM))
-                p.add_(update, alpha=-group['lr'] * 0.2 * math.sqrt(max(p.shape)))
+                mean = (
+                    self.state[p]
+                    .setdefault('momentum_buffer', torch.zeros_like(p))
+                    .lerp_(p.grad, 1 - MOMENTUM)
+                )
+                nearby = orthogonalise(p.grad.lerp(mean, MOMENTUM))
+                p.add_(nearby, alpha=-group['lr'] * 0.2 * math.sqrt(max(p.shape)))
 
 
 def orthogonalise(matrix):
