@@ -2,11 +2,15 @@
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from genmix.appendix import data_size, dev_sets, regime, tuning
+from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, settings
 from genmix.results import data_size_parts, protocol
 from genmix.results.contrasts import METHODS, SETTING, best_other, tuned
+from genmix.run.notebooks import notebooks
+from genmix.run.profile import read_profile, resolve
 
 LENGTHS, GENERATORS = (1, 2), ['dcgan', 'oracle']
 
@@ -29,6 +33,16 @@ def counted(monkeypatch):
     count(regime, 'train_arm', 'classifiers')
     count(data_size, 'train_reference', 'references')
     return calls
+
+
+@pytest.mark.parametrize('name', ['A5_tuning', 'A6_data_size'])
+def test_make_asks_for_the_generators_of_the_paper_by_name(name):
+    """`generators: [all]` of the profile is for the study, with its oracle: it must not reach these."""
+    every = notebooks(ROOT / 'notebooks', appendices=True)
+    (notebook,) = (nb for nb in every if nb.name == name)
+    asked = resolve(read_profile(ROOT / 'params' / 'cpu.yaml'), {}, every)[name]
+    names = asked.get('generators_tried', notebook.parameters['generators_tried'].default)
+    assert tuple(names) == PAPER and 'generators' not in notebook.parameters
 
 
 def test_each_method_has_as_many_settings():
