@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from measure import in_turns, report
 
 from genmix.generators.gan import stylegan2_layers
+from genmix.generators.gan.dcgan_networks import UpsampleConv
 from genmix.run.device import autocast
 
 CALLS = 10
@@ -32,3 +34,18 @@ def test_modulated_convolution(c, size):
         'ours, weights of each image, as published': trained(grouped, x, weight, style),
     }
     report(f'modulated convolution, {c} channels of {size} px', in_turns(ways, CALLS), 'call')
+
+
+def test_upsampling_convolution():
+    layer, x = UpsampleConv(96, 48), torch.randn(32, 96, 16, 16)
+    weight = layer.weight.detach().transpose(0, 1).flip(2, 3).clone()
+
+    def plain(x, weight):
+        return F.conv2d(F.interpolate(x, scale_factor=2), weight, padding=1)
+
+    torch.testing.assert_close(layer(x), plain(x, weight), rtol=1e-4, atol=1e-4)
+    ways = {
+        'ours: folded into the kernel': trained(layer, x),
+        'ours, interpolation and then a convolution': trained(plain, x, weight),
+    }
+    report('upsampling and convolution of DCGAN', in_turns(ways, CALLS), 'call')

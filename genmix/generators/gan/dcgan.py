@@ -1,8 +1,8 @@
 """Class-conditional DCGAN in plain PyTorch (Radford et al. 2016, arXiv 1511.06434).
 
-Their networks, optimiser and learning rate.  The label enters as in Mirza & Osindero 2014 (arXiv 1411.1784):
-embedded beside z in the generator, as constant channels in the discriminator.  Samples come from an EMA of
-the generator.
+Their discriminator, optimiser and learning rate; the generator upsamples without a checkerboard.  The label
+enters as in Mirza & Osindero 2014 (arXiv 1411.1784): embedded beside z in the generator, as constant channels
+in the discriminator.  Samples come from an EMA of the generator.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ class DCGAN(TrainedGAN):
     @torch.inference_mode()
     def sample(self, label, n, seed):
         """`n` images of class number `label`: uint8 (n, H, W)."""
-        with random_of(seed):
+        with random_of(seed):  # z and injected noise
             z, y = torch.randn(n, self.generator.z_dim).to(DEVICE), torch.full((n,), label, device=DEVICE)
             return np.concatenate(in_parts(lambda part: to_uint8(self.generator(z[part], y[part])), n, 256))
 
