@@ -31,7 +31,7 @@ LIMIT = 5_000_000  # bytes of the whole pack: it is cloned by everybody
 BEST, OTHERS, TESTS, FILM = 80, 24, 100, 4
 TEST_SEED = 200_000  # of `dev` phantoms that nothing else draws
 FILM_TRAINING = DCGANConfig(
-    steps=1000, batch_size=32, width=24, z_dim=64, lr=2e-4, d4_augmentation=False, seed=0
+    steps=1200, batch_size=32, width=24, z_dim=64, lr=2e-4, d4_augmentation=False, seed=0
 )  # fmt: skip
 # The contrast of mixing and those of each generator, and what a forest needs of them.
 MIXING = ['mixing at matched dose and mass', *(f'mixing, {name}' for name in PAPER)]
