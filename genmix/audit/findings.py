@@ -79,7 +79,7 @@ def not_testable(card):
     rows, found = card[card.label == 'all'].set_index(['generator', 'metric']), {}
     for g in card.generator.unique():
         shares = relative(rows.loc[g]).value
-        low = [f'{METRICS[m]} is {shares[m]:.2f} of real' for m in GATE if shares.get(m, 1) < GATE[m]]
+        low = [f'{METRICS[m]} is {shares[m]:.3f} of real' for m in GATE if shares.get(m, 1) < GATE[m]]
         found[g] = ' and '.join(low)
     return found
 

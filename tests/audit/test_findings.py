@@ -71,8 +71,8 @@ def test_a_bad_generator_is_not_testable_here():
         collapsed={'tstr': (0.5, 0.45, 0.55), 'coverage': (0.01, 0.0, 0.02)},
     )
     found = findings.not_testable(card)
-    assert found['good'] == '' and found['teaches_little'] == 'TSTR is 0.75 of real'
-    assert found['collapsed'] == 'TSTR is 0.62 of real and coverage is 0.01 of real'
+    assert found['good'] == '' and found['teaches_little'] == 'TSTR is 0.750 of real'
+    assert found['collapsed'] == 'TSTR is 0.625 of real and coverage is 0.011 of real'
     no_tstr = card[card.metric != 'tstr']  # of the control card
     assert findings.not_testable(no_tstr)['teaches_little'] == ''
 
@@ -92,7 +92,7 @@ def test_a_card_in_words_and_as_shares_of_real_lesions():
     good, bad = findings.summarise_card(card)
     assert good.startswith('**good**: as shares of real lesions TSTR 1.00, coverage 1.00')
     assert 'Copying: new. Of its 10 numbers 10' in good and 'Not testable' not in good
-    assert '**Not testable here**: TSTR is 0.50 of real.' in bad
+    assert '**Not testable here**: TSTR is 0.500 of real.' in bad
     assert 'Copying: copies (copy ratio: copies, C_T: nearer).' in bad
     some = card[card.reference != 0]
     assert np.allclose(findings.relative(some).value * some.reference, some.value)

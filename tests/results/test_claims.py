@@ -146,7 +146,7 @@ def test_a_generator_that_fails_its_card_is_not_testable(long):
     poor = card({('dcgan', 'tstr'): 0.5, ('stylegan', 'coverage'): 0.01})
     sources = Sources(long, COUNTS, long.arms, [poor])
     assert (
-        set(sources.failing) == {'dcgan', 'stylegan'} and 'TSTR is 0.56 of real' in sources.failing['dcgan']
+        set(sources.failing) == {'dcgan', 'stylegan'} and 'TSTR is 0.556 of real' in sources.failing['dcgan']
     )
     table = claims.claims_table(sources)
     rows = table[table.claim == EVERY]
