@@ -17,7 +17,6 @@ from genmix.data.cohort import Cohort, read_rows
 from genmix.data.phantom import plan
 from genmix.data.sampling import first_rows
 from genmix.generators import PAPER
-from genmix.generators.gan.config import DCGANConfig
 from genmix.generators.gan.training import sample_steps
 from genmix.plots.style import displayed, generator_style, in_order
 from genmix.results import measured
@@ -30,9 +29,7 @@ LIMIT = 5_000_000  # bytes of the whole pack: it is cloned by everybody
 # Images per class of the best set, of the others, of the tests; noises of the film.
 BEST, OTHERS, TESTS, FILM = 80, 24, 100, 4
 TEST_SEED = 200_000  # of `dev` phantoms that nothing else draws
-FILM_TRAINING = DCGANConfig(
-    steps=1200, batch_size=32, width=24, z_dim=64, lr=2e-4, d4_augmentation=False, seed=0
-)  # fmt: skip
+FILM_PROFILE = 'cpu'  # of params/: its DCGAN
 # The contrast of mixing and those of each generator, and what a forest needs of them.
 MIXING = ['mixing at matched dose and mass', *(f'mixing, {name}' for name in PAPER)]
 COLUMNS = ['contrast', 'gate', 'generator', 'a', 'b', 'metric', 'rule', 'mean', 'low', 'high', 'n', 'cohorts']
@@ -42,20 +39,21 @@ COLUMNS += ['verdict']
 def film(study, train):
     """Snapshots of a DCGAN without D4 augmentation, uint8 (t, K, FILM, H, W), and their steps int (t,).
 
-    Those of the long training in measured/controls/ where it is; else of a short one, a stage of this run.
+    Those in measured/controls/ where it is; else of the same training, a stage of this run.
     """
     if found := controls_summary.read():
         return found.images['film'][:, :, :FILM], found.images['film_steps']
-    from genmix.generators.gan.dcgan import DCGAN
+    from genmix.appendix.controls_plan import DCGAN, FILMED, Control
 
+    config = Control(generator='dcgan', training={FILMED: False}).config(FILM_PROFILE)
     folder = study.stage(
         'lesson/film',
-        lambda out: DCGAN.fit(train, out, FILM_TRAINING),
-        asdict(FILM_TRAINING),
+        lambda out: DCGAN.fit(train, out, config),
+        asdict(config),
         [train.content_hash],
         code=DCGAN,
     )
-    return np.load(folder / 'samples.npy')[:, :, :FILM], sample_steps(FILM_TRAINING.steps).astype(int)
+    return np.load(folder / 'samples.npy')[:, :, :FILM], sample_steps(config.steps).astype(int)
 
 
 def synthetic(study):

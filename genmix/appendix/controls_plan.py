@@ -62,10 +62,7 @@ def planned(profile, long_steps, bases, choices):
     bases     beside the profile's own, where only what ON_EVERY_BASE names is varied
     choices   {generator: {parameter: values}}, varied one at a time
     """
-    found = [Control(generator='dcgan')]
-    for question, value in (('steps', long_steps), (FILMED, False)):
-        training = {question: value}
-        found.append(Control(generator='dcgan', question=question, setting=str(value), training=training))
+    found = around_study('dcgan', profile, '', {'steps': [long_steps], FILMED: [False]})
     for generator, asked in choices.items():
         own = values_of(GENERATORS[generator].notebook, profile)['base']
         for base in dict.fromkeys([own, *bases]):

@@ -102,7 +102,7 @@ def test_bounds_are_those_of_the_configs_that_a_notebook_names(tmp_path):
 
 
 def test_every_parameter_that_a_config_owns_has_its_bounds():
-    """08 owns alpha through GenMix, 02 its steps through DCGANConfig: no bound is written twice."""
+    """08 owns alpha through GenMix, 02 its steps through GANConfig: no bound is written twice."""
     every = {nb.name: nb for nb in notebooks.notebooks(appendices=True)}
     assert every['08_classification'].bounds['alpha'] == {'above': 0}
     assert every['02_dcgan'].bounds['steps'] == {'above': 0}

@@ -2,7 +2,6 @@
 
 import io
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -76,8 +75,7 @@ def run(study, monkeypatch):
     build.make_cohort(study, config, lesions=[12, 9, 12], patients=20)
     made = sample_set(Painter(), build.part(study, 'train'), 90, 0)
     study.stage('synthetic/dcgan', made.save)
-    short = replace(lesson_pack.FILM_TRAINING, steps=6, batch_size=8, width=2, z_dim=4)
-    monkeypatch.setattr(lesson_pack, 'FILM_TRAINING', short)
+    monkeypatch.setattr(lesson_pack, 'FILM_PROFILE', 'smoke')
     monkeypatch.setattr(lesson_pack, 'TESTS', 4)
     monkeypatch.setattr(lesson_pack.controls_summary, 'read', lambda: None)
     table(study)

@@ -10,7 +10,7 @@ GROUP = 8  # images of one class that a batch holds side by side
 
 @dataclass(frozen=True, kw_only=True)
 class GANConfig:
-    """What both GANs need.  StudyError for a value out of its bounds.
+    """All that DCGAN needs, and StyleGAN2 too.  StudyError for a value out of its bounds.
 
     batch_size        images per step
     width             channels of the finest size; each coarser one doubles them
@@ -29,11 +29,6 @@ class GANConfig:
 
     def __post_init__(self):
         check_fields(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DCGANConfig(GANConfig):
-    """Nothing beside what both GANs need."""
 
 
 @dataclass(frozen=True, kw_only=True)

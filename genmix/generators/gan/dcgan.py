@@ -12,7 +12,7 @@ import torch.nn as nn
 from genmix.data.images import to_uint8
 from genmix.generators import register
 from genmix.generators.gan.checkpoint import train
-from genmix.generators.gan.config import DCGANConfig
+from genmix.generators.gan.config import GANConfig
 from genmix.generators.gan.dcgan_networks import Discriminator, Generator
 from genmix.generators.gan.training import AdversarialTraining, TrainedGAN, logged, update_ema
 from genmix.run.device import DEVICE, autocast, random_of, seed_all
@@ -26,7 +26,7 @@ BETAS = (0.5, 0.999)  # of Adam, as published
 class DCGAN(TrainedGAN):
     """A trained DCGAN.  `fit` trains, `sample` draws; weights are those of the EMA of the generator."""
 
-    name, notebook, Config, network = 'dcgan', '02_dcgan', DCGANConfig, Generator
+    name, notebook, Config, network = 'dcgan', '02_dcgan', GANConfig, Generator
 
     @classmethod
     def fit(cls, cohort, out_dir, config):
@@ -61,7 +61,7 @@ class DCGANTraining(AdversarialTraining):
         self.network = {**shape, 'z_dim': config.z_dim}
         networks = Generator(**self.network), Discriminator(**shape)
         networks = [net.to(DEVICE, memory_format=torch.channels_last) for net in networks]
-        super().__init__(cohort, config, networks, (config.lr, config.lr), BETAS)
+        super().__init__(cohort, config, networks, BETAS)
 
     def step(self, number):
         """Step `number` of discriminator and generator; returns losses and mean scores."""

@@ -37,7 +37,7 @@ class StyleGANTraining(AdversarialTraining):
         generator = Generator(**self.network).to(DEVICE)
         stem = {'pack': config.pack, 'space_to_depth': config.space_to_depth}
         networks = generator, Discriminator(**shape, **stem).to(DEVICE)
-        super().__init__(cohort, config, networks, (config.lr, config.lr), (config.beta1, 0.99))
+        super().__init__(cohort, config, networks, (config.beta1, 0.99))
         self.control, self.mean_path, self.seen = Controller(config.ada_target, config.ada_images), 0.0, 0
 
     @property

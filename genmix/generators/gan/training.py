@@ -58,7 +58,7 @@ class AdversarialTraining:
 
     sd_images = 32
 
-    def __init__(self, cohort, config, networks, rates, betas):
+    def __init__(self, cohort, config, networks, betas):
         self.config, self.labels, self.n_classes = config, cohort.labels, len(cohort.class_names)
         self.rng = np.random.default_rng(config.seed)
         self.real = torch.from_numpy(cohort.images).unsqueeze(1)
@@ -66,7 +66,7 @@ class AdversarialTraining:
         self.generator, self.discriminator = networks
         self.ema = copy.deepcopy(self.generator).eval()
         self.optimisers = [
-            torch.optim.Adam(net.parameters(), rate, betas, fused=True) for net, rate in zip(networks, rates)
+            torch.optim.Adam(net.parameters(), config.lr, betas, fused=True) for net in networks
         ]
         self.fixed_z = torch.randn(FIXED_Z * self.n_classes, config.z_dim).to(DEVICE)
 
