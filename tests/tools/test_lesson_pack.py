@@ -91,7 +91,7 @@ def test_a_pack_is_made_from_a_run_by_one_command_and_the_same_bytes_again(run):
     pack = np.load(io.BytesIO(before['pack.npz']))
     train = build.part(run, 'train')
     assert np.array_equal(pack['images'], train.images) and np.array_equal(pack['patients'], train.patients)
-    assert pack['film'].shape == (6, 3, 4, 32, 32) and pack['film_steps'].tolist() == [1, 2, 3, 4, 5, 6]
+    assert pack['film'].shape == (6, 3, 4, 32, 32) and pack['film_steps'].tolist() == [2, 4, 6, 8, 10, 12]
     assert np.bincount(pack['dcgan_labels']).tolist() == [80] * 3
     rows = json.loads(before['about.json'])['contrasts']
     assert [(row['contrast'], row['mean']) for row in rows] == [
