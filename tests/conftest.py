@@ -121,9 +121,8 @@ def config_of(owner, notebook='', **changes):
     return config(**values | changes)
 
 
-@pytest.fixture(scope='session')
-def prompt_base(tmp_path_factory):
-    """A saved StableDiffusionPipeline of 16 px pictures, of the kind of the shipped base."""
+def save_prompt_base(folder):
+    """Save a StableDiffusionPipeline of 16 px pictures, of the kind of the shipped base; its path."""
     import torch
 
     from genmix.generators.pretrained import captions, networks
@@ -136,9 +135,14 @@ def prompt_base(tmp_path_factory):
     with torch.no_grad():
         nets[0].decoder.layers[-1].weight *= 30  # as initialised, all its pictures are one gray
     pipeline = networks.make_pipeline(*nets, networks.make_text_encoder(size, tokenizer), tokenizer)
-    folder = tmp_path_factory.mktemp('hub') / 'prompt_base'
     pipeline.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope='session')
+def prompt_base(tmp_path_factory):
+    """A saved StableDiffusionPipeline of 16 px pictures."""
+    return save_prompt_base(tmp_path_factory.mktemp('hub') / 'prompt_base')
 
 
 @pytest.fixture(scope='session')

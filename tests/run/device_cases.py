@@ -8,12 +8,14 @@ import os
 import sys
 import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
 CASES = {}
+HUB = tempfile.TemporaryDirectory()
 
 
 def case(function):
@@ -57,6 +59,14 @@ def waiting_is_noticed():
         assert len(other_device.waits) == waits, other_device.waits
 
 
+@cache
+def small_base():
+    """Path of a saved pipeline of 16 px pictures."""
+    from conftest import save_prompt_base
+
+    return save_prompt_base(Path(HUB.name) / 'base')
+
+
 def gan(generator, **changes):
     from conftest import blobs, config_of
 
@@ -86,7 +96,7 @@ def stylegan():
     stylegan2_training.R1_EVERY = stylegan2_training.PATH_EVERY = 2
     small = {'max_channels': 16, 'w_dim': 8, 'path_length': 1.0}
     for how in ('ada', 'diffaugment', 'none'):
-        model = gan(stylegan2.StyleGAN, augmentation=how, ada_images=20, steps=8, **small)
+        model = gan(stylegan2.StyleGAN, augmentation=how, ada_images=20, steps=4, **small)
     w = model.generator.mapping(torch.randn(2, 8).to(DEVICE), torch.arange(2, device=DEVICE))
     assert model.synthesise(w).shape == (2, 32, 32)
 
@@ -95,11 +105,11 @@ def latent(generator, **changes):
     from conftest import blobs, config_of
 
     small = {'batch_size': 4, 'sampling_steps': 2, 'snapshot_samples': 2, 'snapshots': 3, 'steps': 2}
-    config = config_of(generator, base='natural', **small | changes)
+    small['base'] = small_base()
     with tempfile.TemporaryDirectory() as folder:
-        model = generator.fit(blobs((4, 4, 4)), Path(folder), config)
+        model = generator.fit(blobs((4, 4, 4)), Path(folder), config_of(generator, **small | changes))
         assert np.array_equal(model.sample(1, 2, seed=0), generator.load(folder).sample(1, 2, seed=0))
-        longer = config_of(generator, base='natural', **small | changes | {'steps': 4})
+        longer = config_of(generator, **small | changes | {'steps': 4})
         generator.fit(blobs((4, 4, 4)), Path(folder), longer)  # goes on
         assert len((Path(folder) / 'train_log.csv').read_text().splitlines()) == 3
     return model
@@ -122,11 +132,12 @@ def tests_of_a_base():
     from conftest import blobs
 
     from genmix.appendix import ceiling
-    from genmix.generators.pretrained import prompt_tests, shipped
+    from genmix.generators.latent.frozen_pipeline import open_pipeline
+    from genmix.generators.pretrained import prompt_tests
 
-    pipeline, lesions = shipped.load('natural'), blobs((4, 4, 4))
+    pipeline, lesions = open_pipeline(small_base(), None), blobs((4, 4, 4), size=16)
     assert len(prompt_tests.shape_shares(pipeline, n=2, steps=2)) == 2
-    found = prompt_tests.caption_losses(pipeline, lesions.images.repeat(2, 1).repeat(2, 2), ['a'] * 12, 1)
+    found = prompt_tests.caption_losses(pipeline, lesions.images, ['a'] * 12, 1)
     assert found['own'] == found['shuffled'] > 0, 'equal captions'
     with tempfile.TemporaryDirectory() as folder:
         ceiling.write_ceiling(pipeline, lesions, Path(folder), steps=2)
@@ -141,7 +152,7 @@ def words_of_a_notebook():
     from genmix.generators.latent.learned_tokens import nearest_words, with_learned_tokens
     from genmix.generators.latent.token_loss import InversionData
 
-    frozen = open_pipeline('natural', None)
+    frozen = open_pipeline(small_base(), None)
     frozen.tokenizer.add_tokens(['<lesion>'])
     new = torch.nn.Embedding(1, frozen.text_encoder.config.hidden_size)
     with with_learned_tokens(frozen, new):
