@@ -6,6 +6,7 @@ published FID and KID values, is downloaded when its name is asked for.
 
 import hashlib
 import importlib.util
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -60,6 +61,7 @@ class Features:
             return self.late(x).float()
 
 
+@cache
 def load_features(name: str = 'efficientnet_lite0', size=None, bf16=None) -> Features:
     """The Features of 'efficientnet_lite0' (d = 1280, 96 px) or 'inception' (d = 2048, 299 px, downloaded).
 
