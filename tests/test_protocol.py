@@ -11,13 +11,13 @@ from genmix import StudyError
 from genmix.audit.findings import GATE
 from genmix.generators import PAPER
 from genmix.mixing.arms import DOSES, arms_for
-from genmix.results import protocol
+from genmix.results import measured, protocol
 from genmix.results.contrasts import declared
 from genmix.results.intervals import SMALLEST, WORDS
 from genmix.results.power import power, power_of_equivalence
 from genmix.results.verdicts import ALPHA
 
-SHA256 = '7cce291fbe600780eb3927adec1af36ef934fcbbac85ecf69232513e864fc70e'
+SHA256 = '1f1e2500e4feff75563a319ec715819688e831eef35f814e85b4a12833abe7c1'
 TEXT = (ROOT / 'PROTOCOL.md').read_text(encoding='utf-8')
 
 
@@ -53,18 +53,31 @@ def test_the_gate_of_the_cards_is_that_of_the_code():
     assert 'TSTR below .8, or coverage below .05' in re.sub(r'\s+', ' ', TEXT)
 
 
-def filled(text, tuning, steps=350):
-    """The protocol with its tuned settings written in."""
-    lines = protocol.settings_lines(tuning)
-    lines |= {protocol.COMMIT: '0123456789ab', protocol.STEPS: str(steps)}
-    for what, value in lines.items():
-        assert f'- {what}: {protocol.OPEN}' in text, what
-        text = text.replace(f'- {what}: {protocol.OPEN}', f'- {what}: {value}')
+def with_settings(settings):
+    """The protocol with other values in the lines of its tuned settings."""
+    text = TEXT
+    for what, value in protocol.declared_settings(TEXT).items():
+        assert text.count(f'- {what}: {value}') == 1, what
+        text = text.replace(f'- {what}: {value}', f'- {what}: {settings[what]}')
     return text
 
 
+OPEN = with_settings(dict.fromkeys(protocol.declared_settings(TEXT), protocol.OPEN))
+
+
+def filled(tuning, steps=350):
+    """The protocol with the settings of another tuning."""
+    about = {protocol.COMMIT: '0123456789ab', protocol.STEPS: str(steps)}
+    return with_settings(protocol.settings_lines(tuning) | about)
+
+
+def test_its_settings_are_those_of_the_committed_tuning():
+    assert protocol.steps_of_contrasts(TEXT, measured.tuning()) == 350
+    assert len(measured.tuning()) == 144
+
+
 def test_settings_are_read_as_they_are_printed():
-    text = filled(TEXT, TUNING)
+    text = filled(TUNING)
     said = protocol.declared_settings(text)
     assert said[protocol.METHODS['genmix']] == '1/2, natural, 1000'
     assert (
@@ -76,8 +89,8 @@ def test_settings_are_read_as_they_are_printed():
 
 def test_an_open_or_wrong_setting_is_named():
     with pytest.raises(StudyError, match='is not filled in .commit of'):
-        protocol.steps_of_contrasts(TEXT, TUNING)
-    text = filled(TEXT, TUNING)
+        protocol.steps_of_contrasts(OPEN, TUNING)
+    text = filled(TUNING)
     with pytest.raises(StudyError, match='measured/tuning.csv is missing'):
         protocol.steps_of_contrasts(text, None)
     other = TUNING.assign(balanced_accuracy=TUNING.balanced_accuracy + 0.1 * (TUNING.dose == 0.125))
@@ -86,4 +99,4 @@ def test_an_open_or_wrong_setting_is_named():
     ):
         protocol.steps_of_contrasts(text, other)
     with pytest.raises(StudyError, match='give one number'):
-        protocol.steps_of_contrasts(filled(TEXT, TUNING, '350 or 1000'), TUNING)
+        protocol.steps_of_contrasts(filled(TUNING, '350 or 1000'), TUNING)

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, make
 from test_compact import NAMES, about, population
 from test_contrasts import TUNING
-from test_protocol import TEXT, filled
+from test_protocol import OPEN, filled
 
 from genmix import StudyError
 from genmix.appendix import long_run
@@ -44,7 +44,7 @@ def test_other_words_are_refused(text):
 @pytest.fixture
 def here(project, monkeypatch):
     """A project folder with a protocol, in which commands run."""
-    (project / 'PROTOCOL.md').write_text(TEXT)
+    (project / 'PROTOCOL.md').write_text(OPEN)
     (project / 'measured').mkdir()
     monkeypatch.chdir(project)
     return project
@@ -53,7 +53,7 @@ def here(project, monkeypatch):
 def settle(folder, steps=350):
     """Fill in the tuned settings."""
     TUNING.to_csv(folder / 'measured' / 'tuning.csv', index=False)
-    (folder / 'PROTOCOL.md').write_text(filled(TEXT, TUNING, steps))
+    (folder / 'PROTOCOL.md').write_text(filled(TUNING, steps))
 
 
 def test_no_cohort_of_the_protocol_is_drawn_while_settings_are_open(here, capsys):
@@ -72,7 +72,7 @@ def test_no_cohort_of_the_protocol_is_drawn_while_settings_are_open(here, capsys
 
 
 def test_a_cohort_is_asked_what_the_protocol_says():
-    plan = confirmatory_plan(filled(TEXT, TUNING, 350), TUNING)
+    plan = confirmatory_plan(filled(TUNING, 350), TUNING)
     # the tuned arms alone and without a generator are those of the factorial
     assert plan.tuned == tuple(f'genmix-{g}@1/2-1000' for g in PAPER) and plan.lengths == (1000,)
     asked = dict(split_set(plan.asked(103)))
@@ -80,7 +80,7 @@ def test_a_cohort_is_asked_what_the_protocol_says():
     names = asked['arms'].strip('[]').split(',')
     chosen = choose(names, arms_for([*PAPER, 'oracle'], lengths=plan.lengths))
     assert len(chosen) == 5 + 5 * 7 + 4 and sum(arm.steps == 1000 for arm in chosen) == 4
-    longer = confirmatory_plan(filled(TEXT, TUNING, 1000), TUNING)
+    longer = confirmatory_plan(filled(TUNING, 1000), TUNING)
     assert longer.steps == 1000 and set(longer.tuned) == {f'{g}@1/8-350' for g in PAPER} | {'classical-350'}
 
 
@@ -189,7 +189,7 @@ def test_what_is_needed_to_audit_stays(study):
 
 def test_24_cohorts_are_small_enough_to_be_committed(tmp_path):
     """Probabilities of 2,700 lesions, spread as those of trained networks, for every arm of the protocol."""
-    plan = confirmatory_plan(filled(TEXT, TUNING, 350), TUNING)
+    plan = confirmatory_plan(filled(TUNING, 350), TUNING)
     names = [*arms_for([*PAPER, 'oracle']), *plan.tuned]
     arms = {
         name: arm for name, arm in arms_for([*PAPER, 'oracle'], lengths=plan.lengths).items() if name in names
@@ -216,6 +216,6 @@ def test_a_dev_cohort_from_its_lesions_to_its_file(clone):
     assert json.loads((run / 'predictions' / 'provenance.json').read_text())['key']
     again = make(clone, *goal)
     assert again.returncode == 0 and '1 of 1 cohorts are finished' in again.stdout
-    refused = make(clone, 'study', 'COHORTS=1')
-    assert refused.returncode == 2 and 'is not filled in' in refused.stderr
+    refused = make(clone, 'study', 'COHORTS=1', 'PROFILE=smoke')
+    assert refused.returncode == 2 and 'are drawn as PROTOCOL.md says' in refused.stderr
     assert not (clone / 'runs' / 'study-100').exists() and clone != ROOT
