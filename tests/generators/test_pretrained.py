@@ -423,6 +423,7 @@ def test_the_variants_share_the_autoencoder_and_nothing_else(made):
     assert 'tokenizer/tokenizer.json' in same
     weights = load_file(made / 'weights' / 'natural' / 'unet' / 'diffusion_pytorch_model.safetensors')
     assert all(v.dtype == torch.float16 for v in weights.values())
+    assert not [file for file in made.rglob('*.json') if '_name_or_path' in file.read_text()]
 
 
 def test_the_card_names_the_training_images(made):
@@ -522,6 +523,7 @@ def test_what_ships_is_whole_and_small(variant):
     folder = shipped.check(variant)
     files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob('*') if p.is_file()}
     assert set(files) == {*about['sha256'], 'card.json'} and sum(files.values()) < 12_000_000
+    assert not [f for f in files if f.endswith('.json') and '_name_or_path' in (folder / f).read_text()]
     settings = Settings.read().of(variant)
     if about['settings'].keys() != asdict(settings).keys():
         pytest.skip('these weights were made by an earlier recipe: make base')

@@ -92,6 +92,7 @@ def export(variant, pipeline, settings, folder, out, training, found):
     shutil.rmtree(work, ignore_errors=True)
     with networks.quietly():
         pipeline.save_pretrained(work)
+    forget_places(work)
     for file in work.rglob('*.safetensors'):
         save_file({k: v.half().contiguous() for k, v in load_file(file).items()}, file, {'format': 'pt'})
     save_sheet(networks.load_pipeline(work), work / 'prompts.png')  # of the weights as shipped, rounded
@@ -109,6 +110,13 @@ def export(variant, pipeline, settings, folder, out, training, found):
     too_large = ' (more than the package should carry)' if about['bytes'] > LIMIT else ''
     log.info(f'{variant}: {about["bytes"] / 1e6:.1f} MB of weights{too_large}')
     return out / variant
+
+
+def forget_places(folder):
+    """Leave out of the JSON files of a saved pipeline where its parts were loaded from: a path of this machine."""
+    for file in folder.rglob('*.json'):
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text(''.join(line for line in lines if '"_name_or_path"' not in line))
 
 
 def add_hashes(about, folder):

@@ -47,10 +47,11 @@ class LatentConfig:
         check_fields(self)
 
     def inputs(self):
-        """Hashes of files that a fit depends on beside code and lesions: those of a shipped base."""
+        """Hashes of files that a fit depends on beside code and lesions: the parts of a shipped base."""
         if self.base not in shipped.VARIANTS:
             return []
-        return [json.dumps(shipped.card(self.base)['sha256'], sort_keys=True)]
+        parts = {file: sha for file, sha in shipped.card(self.base)['sha256'].items() if '/' in file}
+        return [json.dumps(parts, sort_keys=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
