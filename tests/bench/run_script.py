@@ -2,8 +2,8 @@
 
 python run_script.py SCRIPT TIMES ARGUMENTS...      TIMES: a CSV, CPU and wall seconds of a step in each line
 
-A step ends when the script's progress bar moves; saving a checkpoint does not count.  Where the scripts ask for
-an AutoencoderKL, they get the AutoencoderTiny of the shipped base, whose latents are no distribution.
+A step ends when the script's progress bar moves; saving a checkpoint does not count.  Where a script asks
+for an AutoencoderKL, it gets the AutoencoderTiny of the shipped base, whose latents are no distribution.
 """
 
 import os

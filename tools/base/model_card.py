@@ -113,7 +113,7 @@ def export(variant, pipeline, settings, folder, out, training, found):
 
 
 def forget_places(folder):
-    """Leave out of the JSON files of a saved pipeline where its parts were loaded from: a path of this machine."""
+    """Leave out of a saved pipeline where its parts were loaded from: a path of this machine."""
     for file in folder.rglob('*.json'):
         lines = file.read_text().splitlines(keepends=True)
         file.write_text(''.join(line for line in lines if '"_name_or_path"' not in line))
