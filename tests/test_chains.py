@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from conftest import SHARED, make, make_command, shell_environment
 
+from genmix.data.phantom import write_ct
+
 
 @pytest.mark.smoke
 def test_killed_anywhere_it_completes(clone):
@@ -34,7 +36,7 @@ def test_killed_anywhere_it_completes(clone):
 @pytest.mark.smoke
 @pytest.mark.skipif(not (SHARED / 'iq_othnccd').exists(), reason='the real CT slices are not on this machine')
 def test_real_ct_slices_run_to_the_results_page(clone):
-    goal = ('all', 'PROFILE=smoke', 'RUN=iq')
+    goal = ('09_results', 'PROFILE=smoke', 'RUN=iq')
     data = f'dataset=folder data_dir={SHARED}/iq_othnccd train_fraction=0.3'
     done = make(clone, *goal, f'SET={data} seeds=1 generators=[dcgan] arms=[none,genmix-dcgan@1/8,dcgan@1/8]')
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,12 +49,60 @@ def test_real_ct_slices_run_to_the_results_page(clone):
     assert 'near-duplicate' in (results / 'table.md').read_text()
 
 
-@pytest.mark.smoke
-def test_folds_have_generators_of_their_own_and_decide_by_the_corrected_t(clone):
-    settings = 'folds=2 n_folds=3 generators=[dcgan] arms=[classical,dcgan@1/8,genmix-dcgan@1/8] seeds=1'
-    done = make(clone, '09_results', 'PROFILE=smoke', 'RUN=folds', f'SET={settings}')
+# Of a patient, in the headers of DICOM files; folders and the table carry the number as well.
+PLANTED = {
+    'PatientName': 'Zimmermannova^Hildegard',
+    'PatientBirthDate': '19470311',
+    'AccessionNumber': 'ACC99887766',
+    'PatientID': 'MRN5551234567',
+    'OtherPatientNames': 'Geborene^Obermayer',
+    'StudyID': 'STUDY31337',
+    'PatientComments': 'lives in Kaltenbrunn',
+    'ReferringPhysicianName': 'Quacksalber^Anton',
+}
+WORDS = (
+    'Zimmermannova Hildegard 19470311 ACC99887766 MRN5551234567 Obermayer STUDY31337 Kaltenbrunn Quacksalber'
+)
+
+
+@pytest.fixture(scope='module')
+def dicom(clone, tmp_path_factory):
+    """`make all` on two folds of DICOM with PLANTED; (run, what make said, lesions, names of patients)."""
+    folder = tmp_path_factory.mktemp('dicom') / 'ct'
+    truth = write_ct.write(folder, (12, 9, 10), 16, 'dicom', tags=PLANTED)
+    rows = pd.read_csv(folder / 'lesions.csv')
+    for patient in rows.patient.unique():
+        (folder / patient).rename(folder / f'{PLANTED["PatientID"]}-{patient}')
+    for column in ('patient', 'volume', 'mask'):
+        rows[column] = f'{PLANTED["PatientID"]}-' + rows[column]
+    rows.to_csv(folder / 'lesions.csv', index=False)
+    asked = f'dataset=ct data_dir={folder} folds=2 n_folds=3 train_fraction=1.0 generators=[dcgan] seeds=1'
+    asked += ' arms=[none,dcgan@1/8,genmix-dcgan@1/8]'
+    done = make(clone, 'all', 'PROFILE=smoke', 'RUN=ct', f'SET={asked}')
     assert done.returncode == 0, done.stdout + done.stderr
-    run = clone / 'runs' / 'folds'
+    assert 'starts' not in make(clone, 'all', 'PROFILE=smoke', 'RUN=ct').stdout
+    return clone / 'runs' / 'ct', done.stdout + done.stderr, len(truth), set(rows.patient)
+
+
+@pytest.mark.smoke
+def test_a_whole_run_on_dicom_names_nobody(dicom):
+    """Headers, table and folders carry identifiers: no file of the run has one."""
+    run, said, lesions, patients = dicom
+    assert len(pd.read_csv(run / 'cohort/manifest.csv')) == lesions
+    assert (run / 'results/table.md').exists()
+    kept = [said.encode()] + [str(f.relative_to(run)).encode() for f in run.rglob('*')]
+    kept += [f.read_bytes() for f in run.rglob('*') if f.is_file()]
+    kept += [
+        np.load(f, allow_pickle=False)['facts'].item().encode() for f in (run / '.volumes').glob('*.npz')
+    ]
+    for word in (*WORDS.split(), *patients):
+        assert not any(word.encode() in one or word.encode('utf-16-le') in one for one in kept), word
+    assert any(b'P0001-' in one for one in kept)
+
+
+@pytest.mark.smoke
+def test_folds_have_generators_of_their_own_and_decide_by_the_corrected_t(dicom):
+    run = dicom[0]
     splits = pd.read_csv(run / 'cohort' / 'splits.csv')
     generators_differ(run)
     for fold in (0, 1):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, config_of, make
+from conftest import ROOT, config_of
 
 from genmix import StudyError
 from genmix.data import build, images
@@ -1147,63 +1147,6 @@ def test_real_tables_are_not_overwritten(root):
     with pytest.raises(StudyError, match='has a lesions.csv already'):
         write_ct.write(root, COUNTS, PATIENTS)
     assert (root / 'lesions.csv').read_text() == TABLE
-
-
-PLANTED = {
-    'PatientName': 'Zimmermannova^Hildegard',
-    'PatientBirthDate': '19470311',
-    'AccessionNumber': 'ACC99887766',
-    'PatientID': 'MRN5551234567',
-    'OtherPatientNames': 'Geborene^Obermayer',
-    'StudyID': 'STUDY31337',
-    'PatientComments': 'lives in Kaltenbrunn',
-    'ReferringPhysicianName': 'Quacksalber^Anton',
-}
-WORDS = [
-    'Zimmermannova',
-    'Hildegard',
-    '19470311',
-    'ACC99887766',
-    'MRN5551234567',
-    'Obermayer',
-    'STUDY31337',
-    'Kaltenbrunn',
-    'Quacksalber',
-]
-
-
-@pytest.mark.smoke
-def test_a_whole_run_on_dicom_names_nobody(clone, tmp_path):
-    """`make all` on DICOM whose headers, table and folders carry identifiers: no file of the run has one."""
-    folder = tmp_path / 'ct'
-    truth = write_ct.write(folder, (9, 7, 8), 16, 'dicom', tags=PLANTED)
-    rows = pd.read_csv(folder / 'lesions.csv')
-    for patient in rows.patient.unique():
-        (folder / patient).rename(folder / f'MRN5551234567-{patient}')
-    for column in ('patient', 'volume', 'mask'):
-        rows[column] = 'MRN5551234567-' + rows[column]
-    rows.to_csv(folder / 'lesions.csv', index=False)
-    done = make(
-        clone,
-        'all',
-        'PROFILE=smoke',
-        'RUN=ct',
-        f'SET=dataset=ct data_dir={folder} generators=[dcgan] seeds=1 arms=[none,genmix-dcgan@1/8]',
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    run = clone / 'runs/ct'
-    assert len(pd.read_csv(run / 'cohort/manifest.csv')) == len(truth) and (run / 'results/table.md').exists()
-    kept = [f.read_bytes() for f in run.rglob('*') if f.is_file()]
-    kept += [
-        np.load(f, allow_pickle=False)['facts'].item().encode() for f in (run / '.volumes').glob('*.npz')
-    ]
-    kept += [str(f.relative_to(run)).encode() for f in run.rglob('*')] + [
-        (done.stdout + done.stderr).encode()
-    ]
-    for word in WORDS + list(rows.patient):
-        assert not any(word.encode() in one or word.encode('utf-16-le') in one for one in kept), word
-    assert any(b'P0001-' in one for one in kept)
-    assert 'starts' not in make(clone, 'all', 'PROFILE=smoke', 'RUN=ct').stdout
 
 
 def test_the_cohort_of_a_ct_set(study, root, monkeypatch):
