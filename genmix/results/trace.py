@@ -122,15 +122,15 @@ def trace_table(train: Cohort, made, traces: list[Trace], rows) -> pd.DataFrame:
 
 
 def notebook_seconds(study: Study) -> pd.Series:
-    """Seconds of each notebook in this run, by name; empty where none was noted.
+    """Seconds of each numbered notebook in this run, by name; empty where none was noted.
 
-    The longest of its executions: a later one loads cached stages.
+    The longest of its executions: a later one loads cached stages.  Appendices are no part of `make all`.
     """
     path = study.folder / 'timings.csv'
     if not path.exists():
         return pd.Series(dtype=float)
     noted = pd.read_csv(path)
-    noted = noted[noted.stage.str.startswith('notebook ')]
+    noted = noted[noted.stage.str.match(r'notebook \d')]
     return noted.assign(notebook=noted.stage.str.removeprefix('notebook ')).groupby('notebook').seconds.max()
 
 

@@ -115,6 +115,7 @@ def test_times_are_the_longest_of_each_notebook(study):
         ('cohort', 900.0),
         ('notebook 01_a', 5.0),
         ('notebook 02_b', 59.0),
+        ('notebook A7_c', 40.0),
     ):
         study.note_time(stage, seconds)
     assert trace.notebook_seconds(study).to_dict() == {'01_a': 130.0, '02_b': 59.0}
