@@ -36,7 +36,7 @@ def test_killed_anywhere_it_completes(clone):
 @pytest.mark.smoke
 @pytest.mark.skipif(not (SHARED / 'iq_othnccd').exists(), reason='the real CT slices are not on this machine')
 def test_real_ct_slices_run_to_the_results_page(clone):
-    goal = ('09_results', 'PROFILE=smoke', 'RUN=iq')
+    goal = ('all', 'PROFILE=smoke', 'RUN=iq')
     data = f'dataset=folder data_dir={SHARED}/iq_othnccd train_fraction=0.3'
     done = make(clone, *goal, f'SET={data} seeds=1 generators=[dcgan] arms=[none,genmix-dcgan@1/8,dcgan@1/8]')
     assert done.returncode == 0, done.stdout + done.stderr

@@ -62,7 +62,7 @@ def with_settings(settings):
     return text
 
 
-OPEN = with_settings(dict.fromkeys(protocol.declared_settings(TEXT), protocol.OPEN))
+UNFILLED = with_settings(dict.fromkeys(protocol.declared_settings(TEXT), protocol.OPEN))
 
 
 def filled(tuning, steps=350):
@@ -89,7 +89,7 @@ def test_settings_are_read_as_they_are_printed():
 
 def test_an_open_or_wrong_setting_is_named():
     with pytest.raises(StudyError, match='is not filled in .commit of'):
-        protocol.steps_of_contrasts(OPEN, TUNING)
+        protocol.steps_of_contrasts(UNFILLED, TUNING)
     text = filled(TUNING)
     with pytest.raises(StudyError, match='measured/tuning.csv is missing'):
         protocol.steps_of_contrasts(text, None)

@@ -44,8 +44,8 @@ def run_in_order(function, units, workers):
 
 
 def processes_for(images):
-    """Processes that a look at so many images is worth: 1 below 4,000 and on a GPU, else one per core."""
-    return 1 if images < 4000 or DEVICE.type == 'cuda' else cpu_count()
+    """Processes that a look at so many images is worth: 1 below 1,000 and on a GPU, else one per core."""
+    return 1 if images < 1000 or DEVICE.type == 'cuda' else cpu_count()
 
 
 def dask_client(scheduler, timeout=15):

@@ -196,7 +196,7 @@ def test_date_and_commit_are_those_of_the_measurement(tmp_path):
 
 @pytest.mark.smoke
 def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
-    """A4 on the smoke profile; 02 before it prints one line, and after it shows its results."""
+    """A4 on the smoke profile; 02, 04 and 05 before it print one line, and after it they show its results."""
 
     def run(*names):
         done = python_m(clone, 'genmix', *names, '--params', 'params/smoke.yaml', '--run', 'smoke')
@@ -206,11 +206,12 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
         text = (clone / 'runs' / 'smoke' / 'notebooks' / f'{name}.ipynb').read_text()
         return json.dumps([c.get('outputs') for c in json.loads(text)['cells']])
 
+    generators = '02_dcgan', '04_textual_inversion', '05_diffusion'
     folder = clone / 'measured' / 'controls'
     if folder.exists():
         folder.rename(clone / 'elsewhere')
-    run('01_data', '02_dcgan')
-    assert controls_summary.MISSING in outputs('02_dcgan')
+    run('01_data', *generators)
+    assert all(controls_summary.MISSING in outputs(name) for name in generators)
     run('A4_generator_controls')
     written = clone / 'runs' / 'smoke' / 'measured'
     found = controls_summary.read(written)
@@ -221,6 +222,7 @@ def test_the_controls_are_measured_and_the_notebooks_show_them(clone):
     assert {b for b in found.scores.base if b} == {'natural', 'mixed'}
     assert (written / 'images.npz').stat().st_size < 400_000
     written.rename(folder)
-    run('02_dcgan')
-    assert 'Measured on dev phantoms' in outputs('02_dcgan')
-    assert (clone / 'runs' / 'smoke' / 'figures' / '02_film.svg').exists()
+    run(*generators)
+    for name, figure in zip(generators, ('02_film', '04_prompts', '05_kid')):
+        assert 'Measured on dev phantoms' in outputs(name), name
+        assert (clone / 'runs' / 'smoke' / 'figures' / f'{figure}.svg').exists()

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, make
 from test_compact import NAMES, about, population
 from test_contrasts import TUNING
-from test_protocol import OPEN, filled
+from test_protocol import UNFILLED, filled
 
 from genmix import StudyError
 from genmix.appendix import long_run
@@ -44,7 +44,7 @@ def test_other_words_are_refused(text):
 @pytest.fixture
 def here(project, monkeypatch):
     """A project folder with a protocol, in which commands run."""
-    (project / 'PROTOCOL.md').write_text(OPEN)
+    (project / 'PROTOCOL.md').write_text(UNFILLED)
     (project / 'measured').mkdir()
     monkeypatch.chdir(project)
     return project
@@ -216,6 +216,7 @@ def test_a_dev_cohort_from_its_lesions_to_its_file(clone):
     assert json.loads((run / 'predictions' / 'provenance.json').read_text())['key']
     again = make(clone, *goal)
     assert again.returncode == 0 and '1 of 1 cohorts are finished' in again.stdout
-    refused = make(clone, 'study', 'COHORTS=1', 'PROFILE=smoke')
-    assert refused.returncode == 2 and 'are drawn as PROTOCOL.md says' in refused.stderr
+    (clone / 'PROTOCOL.md').write_text(UNFILLED)
+    refused = make(clone, 'study', 'COHORTS=1')
+    assert refused.returncode == 2 and 'is not filled in' in refused.stderr
     assert not (clone / 'runs' / 'study-100').exists() and clone != ROOT

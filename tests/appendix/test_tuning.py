@@ -55,8 +55,6 @@ def test_each_method_has_as_many_settings():
 
 
 def test_a_tuning_shares_its_generators_and_goes_on_where_it_was(study, counted):
-    tuning.run(study, 1, GENERATORS, LENGTHS[:1], 'smoke', workers=1)
-    assert counted == {'fits': 2, 'classifiers': 20, 'references': 0}
     table = tuning.run(study, 1, GENERATORS, LENGTHS, 'smoke', workers=1)
     assert list(table.columns) == tuning.COLUMNS and len(table) == len(settings(GENERATORS, LENGTHS)) == 40
     assert counted == {'fits': 2, 'classifiers': 40, 'references': 0}
@@ -65,6 +63,8 @@ def test_a_tuning_shares_its_generators_and_goes_on_where_it_was(study, counted)
     again = tuning.run(study, 1, GENERATORS, LENGTHS, 'smoke', workers=1)
     pd.testing.assert_frame_equal(table, again)
     assert counted['classifiers'] == 40
+    tuning.run(study, 2, GENERATORS, LENGTHS, 'smoke', workers=1)
+    assert counted == {'fits': 4, 'classifiers': 80, 'references': 0}
     best = {name: tuned(table, name).balanced_accuracy for name in METHODS}
     assert best_other(table).balanced_accuracy == max(best['synthetic'], best['none'])
     assert set(protocol.settings_lines(table)) == {*protocol.METHODS.values(), protocol.BEST}

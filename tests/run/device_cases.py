@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 CASES = {}
-HUB = tempfile.TemporaryDirectory()
 
 
 def case(function):
@@ -61,10 +60,12 @@ def waiting_is_noticed():
 
 @cache
 def small_base():
-    """Path of a saved pipeline of 16 px pictures."""
+    """A folder, there until the process ends, with a saved pipeline of 16 px pictures: its name is a base."""
     from conftest import save_prompt_base
 
-    return save_prompt_base(Path(HUB.name) / 'base')
+    folder = tempfile.TemporaryDirectory()
+    save_prompt_base(folder.name)
+    return folder
 
 
 def gan(generator, **changes):
@@ -105,7 +106,7 @@ def latent(generator, **changes):
     from conftest import blobs, config_of
 
     small = {'batch_size': 4, 'sampling_steps': 2, 'snapshot_samples': 2, 'snapshots': 3, 'steps': 2}
-    small['base'] = small_base()
+    small['base'] = small_base().name
     with tempfile.TemporaryDirectory() as folder:
         model = generator.fit(blobs((4, 4, 4)), Path(folder), config_of(generator, **small | changes))
         assert np.array_equal(model.sample(1, 2, seed=0), generator.load(folder).sample(1, 2, seed=0))
@@ -132,10 +133,9 @@ def tests_of_a_base():
     from conftest import blobs
 
     from genmix.appendix import ceiling
-    from genmix.generators.latent.frozen_pipeline import open_pipeline
-    from genmix.generators.pretrained import prompt_tests
+    from genmix.generators.pretrained import networks, prompt_tests
 
-    pipeline, lesions = open_pipeline(small_base(), None), blobs((4, 4, 4), size=16)
+    pipeline, lesions = networks.load_pipeline(small_base().name), blobs((4, 4, 4), size=16)
     assert len(prompt_tests.shape_shares(pipeline, n=2, steps=2)) == 2
     found = prompt_tests.caption_losses(pipeline, lesions.images, ['a'] * 12, 1)
     assert found['own'] == found['shuffled'] > 0, 'equal captions'
@@ -152,7 +152,7 @@ def words_of_a_notebook():
     from genmix.generators.latent.learned_tokens import nearest_words, with_learned_tokens
     from genmix.generators.latent.token_loss import InversionData
 
-    frozen = open_pipeline(small_base(), None)
+    frozen = open_pipeline(small_base().name, None)
     frozen.tokenizer.add_tokens(['<lesion>'])
     new = torch.nn.Embedding(1, frozen.text_encoder.config.hidden_size)
     with with_learned_tokens(frozen, new):

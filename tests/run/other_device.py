@@ -118,7 +118,7 @@ class OtherDevice(TorchDispatchMode):
 
 
 def flat(given):
-    """What lists, tuples and dicts hold, in their order: torch's own pytree takes ten times as long."""
+    """What lists, tuples and dicts hold, in their order: torch's own pytree took nearly half of a training."""
     if isinstance(given, (list, tuple)):
         return [x for one in given for x in flat(one)]
     return flat([*given.values()]) if isinstance(given, dict) else [given]
@@ -157,7 +157,9 @@ def dispatch(func, args, kwargs):
     known = {id(x.inner): x for x in others}  # what was changed in place
 
     def over_there(x):
-        return (known[id(x)] if id(x) in known else OtherTensor(x)) if isinstance(x, torch.Tensor) else x
+        if id(x) in known:
+            return known[id(x)]
+        return OtherTensor(x) if isinstance(x, torch.Tensor) else x
 
     return mapped(over_there, out)
 

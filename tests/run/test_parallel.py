@@ -94,9 +94,9 @@ def test_units_come_back_whatever_their_order():
     assert list(run_parallel(square, [])) == []
 
 
-def test_a_scheduler_gives_on_several_workers_what_one_process_gives(address, ready):
+def test_a_scheduler_gives_what_loky_gives_on_several_workers(address, ready):
     wanted = some('classical', 'mixup-toy@1/8', 'genmix-toy@1/8', seeds=2)
-    run_all(ready, wanted, workers=1)
+    run_all(ready, wanted, workers=2)
 
     def read():
         return {p.name: p.read_bytes() for p in (ready.folder / 'predictions').glob('*.csv.gz')}

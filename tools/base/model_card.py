@@ -115,8 +115,9 @@ def export(variant, pipeline, settings, folder, out, training, found):
 def forget_places(folder):
     """Leave out of a saved pipeline where its parts were loaded from: a path of this machine."""
     for file in folder.rglob('*.json'):
-        lines = file.read_text().splitlines(keepends=True)
-        file.write_text(''.join(line for line in lines if '"_name_or_path"' not in line))
+        about = json.loads(file.read_text())
+        if about.pop('_name_or_path', ''):
+            file.write_text(json.dumps(about, indent=2, sort_keys=True) + '\n')
 
 
 def add_hashes(about, folder):
