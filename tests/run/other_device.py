@@ -118,7 +118,7 @@ class OtherDevice(TorchDispatchMode):
 
 
 def flat(given):
-    """What lists, tuples and dicts hold, in their order: torch's own pytree took nearly half of a training."""
+    """What lists, tuples and dicts hold, in order: torch's own pytree took nearly half of a training."""
     if isinstance(given, (list, tuple)):
         return [x for one in given for x in flat(one)]
     return flat([*given.values()]) if isinstance(given, dict) else [given]
