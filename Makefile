@@ -103,8 +103,11 @@ verify: all ## execute what is missing, and say which numbers have moved from th
 nbdiff: $(ENV) ## what changed in the sources of the notebooks since REV=HEAD~1 (or between two: REV="HEAD~2 HEAD")
 	@$(PY) -c 'import sys; sys.argv[0] = "nbdiff"; from nbdime.nbdiffapp import main; sys.exit(main())' $(REV) notebooks
 
-test: $(ENV) lint ## check the code, and run the tests
-	$(PY) -m pytest
+test: $(ENV) lint ## check the code, and run the tests: each notebook once, and all that takes less than a minute
+	$(PY) -m pytest -m "not long"
+
+test-long: $(ENV) ## the tests that take minutes: whole chains that are killed, on CT, on folds, on other devices, and the studies of many cohorts
+	$(PY) -m pytest -m long
 
 # pyright reads the contracts alone (pyproject.toml lists them).  What the last two find is printed only when they fail.
 lint: $(ENV) ## check style, imports between rooms, and the types of the contracts
@@ -209,7 +212,7 @@ endif
 include $(RULES)
 endif
 
-.PHONY: help env all chain study study-real tuning curves subgroups reliability noise map publish verify nbdiff book test lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
+.PHONY: help env all chain study study-real tuning curves subgroups reliability noise map publish verify nbdiff book test test-long lint bench regime controls base lab lesson lesson-pack student lock clean FORCE
 FORCE:
 
 # Written only when it changes, so that an unchanged run has nothing to do.

@@ -20,6 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / 'shared' / 'data'  # real images of the developers; tests skip where they are absent
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest starts first, so that processes side by side end together."""
+    slow = {item.path for item in items if item.get_closest_marker('smoke')}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def project(tmp_path):
     """An empty project folder with the profiles, and a Study in it."""

@@ -14,6 +14,7 @@ from genmix.data.phantom import write_ct
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_killed_anywhere_it_completes(clone):
     """kill -9 of the whole process group at two moments; one more `make` then completes the predictions."""
     asked = 'SET=generators=[dcgan] arms=[none,genmix-dcgan@1/8]'
@@ -34,6 +35,7 @@ def test_killed_anywhere_it_completes(clone):
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 @pytest.mark.skipif(not (SHARED / 'iq_othnccd').exists(), reason='the real CT slices are not on this machine')
 def test_real_ct_slices_run_to_the_results_page(clone):
     goal = ('all', 'PROFILE=smoke', 'RUN=iq')
@@ -85,6 +87,7 @@ def dicom(clone, tmp_path_factory):
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_a_whole_run_on_dicom_names_nobody(dicom):
     """Headers, table and folders carry identifiers: no file of the run has one."""
     run, said, lesions, patients = dicom
@@ -101,6 +104,7 @@ def test_a_whole_run_on_dicom_names_nobody(dicom):
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_folds_have_generators_of_their_own_and_decide_by_the_corrected_t(dicom):
     run = dicom[0]
     splits = pd.read_csv(run / 'cohort' / 'splits.csv')

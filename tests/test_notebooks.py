@@ -36,6 +36,24 @@ PROMISED = """
 """
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    'name', [nb.name for nb in notebooks.notebooks()]
+)  # each finds those before it executed
+def test_each_notebook_runs_shows_its_figures_and_warns_of_nothing(clone, name):
+    done = make(clone, name, 'PROFILE=smoke', f'SET={PLUGINS}')
+    assert name in started(done)
+    assert not done.stderr.strip(), done.stderr
+    cells = json.loads((clone / 'runs' / 'smoke' / 'notebooks' / f'{name}.ipynb').read_text())['cells']
+    outputs = [o for c in cells for o in c.get('outputs', [])]
+    assert not [o for o in outputs if o['output_type'] == 'error']
+    errors = [''.join(o['text']) for o in outputs if o.get('name') == 'stderr']
+    lines = [line for text in errors for line in text.splitlines() if not line.startswith(MARK)]
+    assert lines == []  # stderr has the log, and no warning
+    assert sum('image/png' in o.get('data', {}) for o in outputs) >= 3
+    assert str(clone) not in json.dumps(outputs), 'a path of this machine'
+
+
 @pytest.fixture(scope='module')
 def finished(clone):
     """The whole chain on the smoke profile, with both plugins."""
@@ -65,15 +83,6 @@ def test_the_chain_leaves_what_it_promises(finished):
     assert [name for name in PROMISED.split() if not (run / name).exists()] == []
     assert 'runs/smoke is complete' in done.stdout
     assert not done.stderr.strip(), done.stderr
-    for nb in notebooks.notebooks():
-        cells = json.loads((run / 'notebooks' / f'{nb.name}.ipynb').read_text())['cells']
-        outputs = [o for c in cells for o in c.get('outputs', [])]
-        assert not [o for o in outputs if o['output_type'] == 'error'], nb.name
-        errors = [''.join(o['text']) for o in outputs if o.get('name') == 'stderr']
-        lines = [line for text in errors for line in text.splitlines() if not line.startswith(MARK)]
-        assert lines == [], nb.name  # stderr has the log, and no warning
-        assert sum('image/png' in o.get('data', {}) for o in outputs) >= 3, f'{nb.name} shows its figures'
-        assert str(clone) not in json.dumps(outputs), f'{nb.name} names a path of this machine'
 
 
 @pytest.mark.smoke

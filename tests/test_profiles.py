@@ -63,12 +63,14 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / 'notebooks').glob('[0-9]*.ipynb
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_the_gpu_profile_runs_on_another_device(tmp_path):
     ran = run_there(tmp_path, 'gpu', **{'01_data.lesions': '[20,12,16]', '01_data.patients': 24})
     assert sorted(ran) == NOTEBOOKS, '\n'.join(ran)
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_the_profile_of_the_paper_runs_on_another_device(tmp_path, stable, class_base):  # noqa: F811
     """Own images in a folder, an ordinary Stable Diffusion, a DiT with adapters; weights not downloaded."""
     lesions, rows = plan.draw('dev', (40, 40, 40), 120, image_size=40, seed=9), []

@@ -201,6 +201,7 @@ def test_24_cohorts_are_small_enough_to_be_committed(tmp_path):
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_a_dev_cohort_from_its_lesions_to_its_file(clone):
     """`make study` on the smoke profile: made, packed, tidied; then nothing; then what is missing again."""
     goal = ('study', 'COHORTS=9000', 'PROFILE=smoke', 'SET=generators=[dcgan] arms=[classical,dcgan@1/8]')

@@ -218,6 +218,7 @@ def test_a_set_that_is_too_small_is_refused_before_anything_is_trained(here, tmp
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_a_cohort_of_a_folder_from_its_images_to_the_page(clone, tmp_path_factory):
     """`make study-real` on the smoke profile: divided, tried, made, packed; then nothing."""
     root = folder_of_images(tmp_path_factory.mktemp('set'))

@@ -484,6 +484,7 @@ def test_a_wrong_or_missing_file_is_one_sentence(made, tmp_path):
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_the_appendix_runs_from_weights(made, project):
     """A1_base_model from first to last cell, on the tiny weights; on stderr nothing but the log."""
     shutil.copytree(ROOT / 'notebooks', project / 'notebooks')
