@@ -6,7 +6,11 @@ import sys
 
 from conftest import ROOT, make
 
-from genmix.results import measured, verdicts
+from genmix.appendix import controls_summary
+from genmix.generators import PAPER
+from genmix.generators.latent.known_words import MEASURED, WRITTEN
+from genmix.mixing.arms import arms_for
+from genmix.results import contrasts, measured, verdicts
 from genmix.run import imports, notebooks
 from tools import publish
 
@@ -62,3 +66,50 @@ def test_the_takeaway_of_the_results_still_holds():
         found = verdicts.primary(long_run.contrasts(measured.tuning())[0])
         (low,) = found[found.contrast == 'mixing at matched dose and mass'].low
         assert low <= 0, 'write the takeaway of 09_results anew: mixing shows a gain in the long run'
+    scores = json.loads((ROOT / 'measured' / 'quick.json').read_text())['scores']['population']
+    low, high = (
+        sum(w * scores[arm][0] for arm, w in c.weights.items())
+        for c in contrasts.mixing_at_doses(arms_for(PAPER))
+    )
+    tuned = measured.tuning().query('dose == .5').pivot_table('balanced_accuracy', 'steps', 'method')
+    loss = tuned.synthetic - tuned.genmix
+    assert high < -0.01 < low and loss[1000] < loss[350] / 2, 'what 09_results says of doses and lengths'
+
+
+def control(generator, question, metric, setting=None, base='mixed'):
+    """A score of measured/controls over all classes: (value, low, high)."""
+    t = controls_summary.read().scores
+    t = t[(t.generator == generator) & (t.question == question) & (t.metric == metric) & (t.label == 'all')]
+    t = t[t.base.isin([base, '']) & ((t.setting == setting) | (setting is None))]
+    (row,) = t.itertuples()
+    return row.score, row.low, row.high
+
+
+def test_what_notebooks_say_of_the_controls_still_holds():
+    """Sentences written by hand in 02, 04, 05 and A4; apart means that intervals do not meet."""
+
+    def below(generator, question, metric, setting=None, than='study', apart=True):
+        one, other = control(generator, question, metric, setting), control(generator, than, metric)
+        return one[2] < other[1] if apart else one[0] < other[0]
+
+    assert below('dcgan', 'd4_augmentation', 'diversity') and below('dcgan', 'd4_augmentation', 'coverage')
+    assert control('dcgan', 'steps', 'tstr')[1] > control('dcgan', 'study', 'tstr')[2]
+    for words in (MEASURED, WRITTEN):
+        for metric in ('tstr', 'coverage'):
+            assert below('textual_inversion', 'prompt', metric, words, 'nps_correction'), (words, metric)
+    caption = control('textual_inversion', 'prompt', 'class_agreement', WRITTEN)
+    assert caption[1] > control('textual_inversion', 'nps_correction', 'class_agreement')[2]
+    assert all(below('textual_inversion', 'guidance', 'tstr', g) for g in ('2.0', '3.0'))
+    assert 0.15 < control('textual_inversion', 'strength', 'copy_ratio', '0.3')[0] < 0.25
+    assert (
+        control('textual_inversion', 'strength', 'tstr', '0.3')[1]
+        > control('textual_inversion', 'study', 'tstr')[2]
+    )
+    assert below('diffusion', 'scratch', 'coverage') and below('diffusion', 'scratch', 'diversity')
+    assert not below('diffusion', 'scratch', 'tstr', apart=False)
+    assert below('diffusion', 'nps_correction', 'coverage')
+    final = {
+        name: controls_summary.read().curves(name).kid.dropna().iloc[-1]
+        for name in ('diffusion-mixed-study', 'diffusion-mixed-scratch-True')
+    }
+    assert final['diffusion-mixed-study'] < final['diffusion-mixed-scratch-True']

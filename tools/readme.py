@@ -12,7 +12,12 @@ from functools import partial
 import pandas as pd
 
 from genmix import StudyError
+from genmix.generators import PAPER
+from genmix.mixing.arms import arms_for
+from genmix.plots.style import displayed
 from genmix.results import claims
+from genmix.results.claim_parts import Sources, failing_line
+from genmix.results.contrasts import mixing_at_doses
 from genmix.results.effect_map import summarise_map
 from genmix.results.measured import (
     as_committed,
@@ -32,10 +37,14 @@ from tools.markdown import bullets, cohort_scores, in_cell, over_cohorts, short_
 MARKS = '<!-- {}: written by tools/readme.py from measured/ -->', '<!-- end of {} -->'
 # The blocks that each page must have.
 PAGES = {
-    'README.md': ('results', 'speed'),
+    'README.md': ('results',),
     'docs/results.md': ('arms', 'claims', 'map'),
+    'docs/development.md': ('speed',),
     'docs/real-images.md': ('cohorts', 'real'),
 }
+
+
+DOSE = 'The *dose* is the synthetic share of the image mass of a batch.'
 
 
 def so_far(long):
@@ -53,9 +62,11 @@ def results_block(long, judged):
     table, _ = long.contrasts(tuning())
     return '\n\n'.join(
         [
+            DOSE,
             short_table(f'balanced accuracy [%], {len(long)} cohorts', partial(over_cohorts, long)),
             f'**The declared contrasts**, over {len(long)} cohorts:',
             bullets(summarise_contrasts(table, 'population')),
+            *filter(None, [displayed(failing_line(Sources.of_cohorts(long).failing, PAPER))]),
             '**The claims of the paper and four controls**, by what they concern:',
             bullets(claims.summarise_claims(judged)),
         ]
@@ -75,9 +86,19 @@ def one_cohort():
         '**So far**, in one cohort of phantoms (`make all`) and without a verdict: GenMix scores '
         f'{abs(mean):.1f} points {"higher" if mean > 0 else "lower"} than the same synthetic images unmixed '
         f'[{low:+.1f}, {high:+.1f}], averaged over four generators and the doses 1/8 and 1/2 (95 %, over '
-        'classifiers and test patients of this cohort):'
+        f'classifiers and test patients of this cohort): {at_doses(scores)}. {DOSE}'
     )
-    return f'{said}\n\n{short_table("balanced accuracy [%], one cohort", cell_of)}'
+    failing = displayed(failing_line(found.get('failing', []), PAPER))
+    return '\n\n'.join(
+        filter(None, [said, short_table('balanced accuracy [%], one cohort', cell_of), failing])
+    )
+
+
+def at_doses(scores):
+    """What mixing adds at each dose, mean over the generators, from {arm: balanced accuracy}."""
+    arms = arms_for(PAPER)
+    gains = {c.name: sum(w * scores[arm] for arm, w in c.weights.items()) for c in mixing_at_doses(arms)}
+    return ' and '.join(f'{100 * gain:+.1f} {name.removeprefix("mixing ")}' for name, gain in gains.items())
 
 
 def arms_block(long):

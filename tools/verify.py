@@ -18,7 +18,7 @@ import yaml
 from genmix import StudyError
 from genmix.data.cohort import Cohort, read_rows
 from genmix.data.splits import select
-from genmix.results.measured import as_committed
+from genmix.results.measured import as_committed, failing
 from genmix.results.metrics import PRIMARY, RULES
 from genmix.run.log import log
 from genmix.run.profile import WHERE
@@ -56,6 +56,7 @@ def numbers(study):
     scores     test set, arm: [mean, low, high] of balanced accuracy
     contrast   test set: [mean, low, high] of the primary contrast
     cards      generator: class agreement, diversity, coverage over all classes
+    failing    generators whose card fails the gate of the audit; not compared, their numbers are
 
     Raises StudyError when a stage is missing.
     """
@@ -81,6 +82,7 @@ def numbers(study):
             name: {row.metric: short(row.value) for row in rows.itertuples()}
             for name, rows in card.groupby('generator')
         },
+        'failing': list(failing(study)),
     }
 
 
@@ -157,6 +159,8 @@ def why_moved(path, before, now):
     """Why the number at `path` moved too far, '' when it did not."""
     if path[0] == 'exact':
         return '' if before == now else 'must be equal'
+    if path[0] == 'failing':
+        return ''
     return card_moved(before, now, path[-1]) if path[0] == 'cards' else interval_moved(before, now)
 
 

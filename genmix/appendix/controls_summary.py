@@ -56,11 +56,8 @@ class Measured:
         return dict(zip(rows.base, rows.set))
 
     def film(self):
-        """Snapshots of the DCGAN without D4: (uint8 (t, K n, H, W), names of rows, names of columns)."""
-        film = self.images['film']
-        columns = [name if i == 0 else '' for name in self.class_names for i in range(film.shape[2])]
-        rows = [f'step {step:,}' for step in self.images['film_steps']]
-        return film.reshape(len(film), -1, *film.shape[3:]), rows, columns
+        """Snapshots of the DCGAN without D4: (uint8 (t, K, n, H, W), names of classes, their steps)."""
+        return self.images['film'], self.class_names, self.images['film_steps'].tolist()
 
     def grid(self, kinds):
         """Images beside each other, class by class: (uint8 (K kinds, n, H, W), name of each row).

@@ -7,7 +7,7 @@ from genmix.plots.controls import control_scores
 from genmix.plots.diffusion import kid_through_training, write_animation
 from genmix.plots.effect_map import effect_panels, effect_profiles
 from genmix.plots.gan import augmentation_curves, feature_maps, training_curves
-from genmix.plots.grids import image_grid, sheet, snapshot_grid
+from genmix.plots.grids import class_blocks, image_grid, sheet, snapshot_grid
 from genmix.plots.lesions import (
     histograms,
     holdout_precision,

@@ -10,7 +10,7 @@ def reliability_diagrams(diagrams, title=''):
     """Reliability diagrams, one column per arm: accuracy over confidence, histogram of confidence.
 
     diagrams  {arm: {kind: (points, confidence (n,))}} from `results.calibration.diagrams`; points, one row
-              per bin of equal mass, have columns confidence, accuracy, low, high (95 % Wilson interval), n
+              per bin, have columns confidence, accuracy, low, high (95 % Wilson interval), n, weight
     """
     size = 2.5 * len(diagrams) + 0.6, 4.4
     fig, axes = subplots(*size, 2, len(diagrams), sharex=True, sharey='row', height_ratios=[3, 1])
@@ -21,7 +21,7 @@ def reliability_diagrams(diagrams, title=''):
         upper.plot([0, 100], [0, 100], color='k', lw=0.8, ls=':', label='perfect calibration')
         for i, (kind, (points, confidence)) in enumerate(kinds.items()):
             _draw_diagram(upper, lower, points, confidence, edges, i, kind)
-            gap = 100 * (points.confidence - points.accuracy) @ points.n / points.n.sum()
+            gap = 100 * (points.confidence - points.accuracy) @ points.weight / points.weight.sum()
             side = 'above' if gap > 0 else 'below'
             found.append(f'{displayed(arm)}, {kind}: mean confidence {abs(gap):.1f} points {side} accuracy')
         upper.set_title(displayed(arm).replace(' @', '\n@'))

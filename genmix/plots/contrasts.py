@@ -9,6 +9,12 @@ from genmix.results.contrasts import with_g
 from genmix.results.intervals import SMALLEST
 from genmix.results.verdicts import EVERY, primary
 
+# The two sides of declared contrasts, for who has not read the protocol.
+COMPARED = {
+    'mixing at matched dose and mass': 'GenMix − the same images unmixed, mean',
+    'synthesis given mixing': 'GenMix − mixup of real images, mean',
+}
+
 
 @styled
 def forest(table, title=''):
@@ -94,10 +100,11 @@ def _name(row):
 
 
 def _label(row):
-    """What is asked, with the verdict where there is one; of exploratory pairs also what is compared."""
+    """What is asked, the verdict where there is one, and what is compared where the name does not say it."""
     if row.gate:
         verdict = f' ({row.verdict})' if row.verdict else ''
-        return textwrap.fill(_name(row) + verdict, 44, break_on_hyphens=False)
+        lines = [textwrap.fill(_name(row) + verdict, 44, break_on_hyphens=False), COMPARED.get(row.contrast)]
+        return '\n'.join(filter(None, lines))
     known = [_generator(row)] if _generator(row) else []
     sides = [with_g(side, known) if known else side for side in (row.a, row.b)]
     return f'{row.contrast}\n{displayed(" − ".join(sides))}'

@@ -22,10 +22,11 @@ def sheet(groups, columns=12, scale=0.76):
 
 
 @styled
-def image_grid(images, rows, columns, parents=None):
+def image_grid(images, rows, columns, parents=None, notes=None):
     """Images uint8 (R, C, H, W) in a grid with names of rows and columns.
 
     parents  (one image per row (R, H, W), one per column (C, H, W)), shown at the left and above
+    notes    text in the corner of each image, (R, C)
     """
     named = join_words(name for name in (*rows, *columns) if name)
     alt = (
@@ -47,8 +48,33 @@ def image_grid(images, rows, columns, parents=None):
     ax.set_yticks([height * i + height / 2 for i in range(len(rows))], rows)
     ax.set_xticks([width * i + width / 2 for i in range(len(columns))], columns)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    box = {'fc': 'white', 'ec': 'none', 'pad': 0.8, 'alpha': 0.8}
+    for i, line in enumerate(notes or []):
+        for j, text in enumerate(line):
+            ax.text(width * j + 3, height * (i + 1) - 3, text, fontsize=6.5, va='bottom', bbox=box)
     if max(map(len, columns)) > 9:  # a tile is as wide as ten letters
         ax.tick_params('x', labelsize=7)
+    return fig
+
+
+@styled
+def class_blocks(images, class_names, rows):
+    """Images uint8 (R, K, n, H, W): one row per name in `rows`, one block of n images per class."""
+    images = np.asarray(images)
+    across = len(class_names) * images.shape[2]
+    tile = min(0.76, 10.2 / across)
+    width = tile * across + 0.4 + 0.07 * max(map(len, rows))
+    fig, axes = subplots(width, tile * len(images) + 0.3, len(images), len(class_names))
+    for line, samples, name in zip(axes, images, rows):
+        for ax, block in zip(line, samples):
+            show_image(ax, montage(block, len(block)))
+        line[0].set_ylabel(name, rotation=0, ha='right', va='center')
+    for ax, name in zip(axes[0], shorten(class_names)):
+        ax.set_title(name)
+    fig.alt = (
+        f'{images.shape[2]} images of each of {join_words(class_names)}, one row each for '
+        f'{join_words(rows)}; mean gray level {images.mean():.0f} of 255.'
+    )
     return fig
 
 
@@ -61,15 +87,7 @@ def snapshot_grid(snapshots, class_names, steps, rows=3, n=4):
     snapshots, chosen = np.asarray(snapshots), np.linspace(0, len(snapshots) - 1, rows).round().astype(int)
     chosen = sorted({*chosen})
     snapshots, steps = snapshots[chosen, :, :n], [steps[i] for i in chosen]
-    tile = min(0.76, 10.2 / (len(class_names) * snapshots.shape[2]))
-    width = tile * len(class_names) * snapshots.shape[2] + 0.8
-    fig, axes = subplots(width, tile * len(snapshots) + 0.3, len(snapshots), len(class_names))
-    for row, samples, step in zip(axes, snapshots, steps):
-        for ax, images in zip(row, samples):
-            show_image(ax, montage(images, len(images)))
-        row[0].set_ylabel(f'step {step}', rotation=0, ha='right', va='center')
-    for ax, name in zip(axes[0], shorten(class_names)):
-        ax.set_title(name)
+    fig = class_blocks(snapshots, class_names, [f'step {step:,}' for step in steps])
     sd = snapshots.astype(np.float32).std(2).mean((-1, -2))  # (T, K), gray levels
     ranges = join_words(f'from {a:.0f} to {b:.0f} for {n}' for a, b, n in zip(sd[0], sd[-1], class_names))
     fig.alt = (

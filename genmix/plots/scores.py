@@ -4,12 +4,12 @@ import numpy as np
 
 from genmix.audit.intervals import t_quantile
 from genmix.plots.style import (
+    NAMED,
     displayed,
     generator_style,
     join_words,
     line_style,
     marker,
-    series_colour,
     shorten,
     single_axes,
     styled,
@@ -28,7 +28,8 @@ def regime_curves(table, chosen_steps):
     """Balanced accuracy on dev against training steps; the chosen length is marked.
 
     table   columns arm, steps, seed, balanced_accuracy
-    Bars are 95 % intervals of the mean over seeds (Student's t), shifted so that they do not overlap.
+    Bars are 95 % intervals of the mean over seeds (Student's t), shifted so that they do not overlap.  Arms
+    without a generator are black, with markers of their own.
     """
     fig, ax = single_axes(6.4, 3)
     arms, found = list(table.arm.unique()), []
@@ -37,9 +38,13 @@ def regime_curves(table, chosen_steps):
         n, mean = part.size(), 100 * part.mean()
         half_width = 100 * part.std(ddof=1) / n**0.5 * t_quantile(0.975, n - 1)
         x = mean.index * 1.035 ** (i - (len(arms) - 1) / 2)
-        look = {'color': series_colour(i), 'ls': line_style(i), 'marker': marker(i), 'ms': 4, 'capsize': 2}
-        ax.errorbar(x, mean, half_width, label=arm, **look)
-        found.append(f'{arm} {mean.iloc[0]:.1f} and {mean.get(chosen_steps, mean.iloc[-1]):.1f} %')
+        own = NAMED.search(arm)
+        style = generator_style(own[1] if own else '')
+        look = {'color': style.colour, 'ls': style.line if own else line_style(i), 'ms': 4, 'capsize': 2}
+        ax.errorbar(
+            x, mean, half_width, label=displayed(arm), marker=style.marker if own else marker(i), **look
+        )
+        found.append(f'{displayed(arm)} {mean.iloc[0]:.1f} and {mean.get(chosen_steps, mean.iloc[-1]):.1f} %')
     ax.axvline(chosen_steps, color='k', lw=0.8, ls=':', label='chosen length', zorder=0)
     seeds = count_range(table.groupby(['arm', 'steps']).size())
     ax.set(xlabel='optimiser steps', ylabel='balanced accuracy on dev [%]\n(higher is better)', xscale='log')

@@ -192,10 +192,11 @@ def scores(part, names) -> dict[tuple, float]:
 
 
 def reliability(y, p, weight=None, runs=1, bins=BINS):
-    """Points of a reliability diagram, one per bin of equal mass: confidence, accuracy, low, high, n.
+    """Points of a reliability diagram, one per bin of as many rows: confidence, accuracy, low, high, n,
+    weight.
 
     y int (n,), p (n, K), weight (n,) may hold the same lesions `runs` times, once per classifier; Wilson's
-    intervals then count lesions, n / runs.
+    intervals then count lesions, n / runs.  Means within a bin are weighted; `weight` is the sum of a bin.
     """
     confidence, weight = p.max(1), np.ones(len(y)) if weight is None else weight
     table = pd.DataFrame({'confidence': confidence, 'accuracy': p.argmax(1) == y})
@@ -203,7 +204,8 @@ def reliability(y, p, weight=None, runs=1, bins=BINS):
     total = binned.sum()
     points = total[['confidence', 'accuracy']].div(total.weight, axis=0).assign(n=binned.size() / runs)
     points['low'], points['high'] = wilson(points.accuracy, points.n)
-    return points[['confidence', 'accuracy', 'low', 'high', 'n']].reset_index(drop=True)
+    points['weight'] = total.weight
+    return points[['confidence', 'accuracy', 'low', 'high', 'n', 'weight']].reset_index(drop=True)
 
 
 def diagrams(predictions, test_set, arms, names):

@@ -28,6 +28,18 @@ NUMBERS = ('mean', 'low', 'high', 'p', 'p_equivalent')
 LABELS = ['generator', 'label', 'metric']
 
 
+def failing_line(failing: Sequence[str], generators: Sequence[str]) -> str:
+    """Which of the generators (identifiers) fail the gate, in a sentence; '' where none does."""
+    names = [g for g in generators if g in failing]
+    if not names:
+        return ''
+    verb, them = ('fails', 'it') if len(names) == 1 else ('fail', 'them')
+    return (
+        f'{" and ".join(names)} {verb} the gate of the audit (`06_generator_audit`), so claims about {them} '
+        f'alone are *{NOT_TESTABLE}*; means over the generators include {them}, as `PROTOCOL.md` says.'
+    )
+
+
 def compared_generators(arms: dict[str, Arm]) -> list[str]:
     """Generators of the paper that have an unmixed and a GenMix arm at a dose."""
     find = Finder(arms)
@@ -168,7 +180,8 @@ class Sources:
         if len(side) == 1:
             return side[0]
         arms = [self.arms[name] for name in side]
-        without = ', '.join(g for g in self.failing if g not in {arm.generator for arm in arms})
+        generators = {arm.generator for arm in arms}
+        without = ', '.join(g for g in self.failing if g not in generators) if len(generators) > 1 else ''
         return f'mean of {shared(arms)}' + (f' without {without}' if without else '')
 
     def _metric_name(self, metric):

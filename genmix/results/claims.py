@@ -182,6 +182,7 @@ def _found(parts, name_metric):
         return f'{len(parts)} differences: {(low > 0).sum()} as claimed, {(high < 0).sum()} the other way'
     return '; '.join(
         f'{r.part}{f", {SAID.get(r.metric, r.metric)}" if name_metric else ""}: {format_part(r)}'
+        f'{f" ({NOT_TESTABLE})" if r.verdict == NOT_TESTABLE else ""}'
         for r in parts.itertuples()
     )
 

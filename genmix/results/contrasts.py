@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from genmix.generators import PAPER
-from genmix.mixing.arms import DOSES, KINDS, Arm
+from genmix.mixing.arms import DOSES, KINDS, Arm, dose_in_words
 from genmix.results.bootstrap import difference
 from genmix.run.log import log
 
@@ -119,6 +119,17 @@ def declared(arms: dict[str, Arm], tuning: pd.DataFrame | None = None) -> list[C
 
 def _mean_of(name, gate, pairs, generator=''):
     return contrast(name, gate, *map(list, zip(*pairs)), generator)
+
+
+def mixing_at_doses(arms: dict[str, Arm]) -> list[Contrast]:
+    """What mixing adds at each dose, mean over the generators of the paper: exploratory, parts of the second
+    declared contrast."""
+    find, found = Finder(arms), []
+    for q in DOSES:
+        pairs = [(find('genmix', g, q), find('synthetic', g, q)) for g in PAPER]
+        if pairs := [pair for pair in pairs if all(pair)]:
+            found.append(_mean_of(f'mixing at dose {dose_in_words(q)}', 0, pairs))
+    return found
 
 
 def practical(find: Finder, generators, tuning: pd.DataFrame | None) -> list[Contrast]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from genmix import StudyError
+from genmix.audit.findings import not_testable
 from genmix.data.cohort import read_rows
 from genmix.results import claims
 from genmix.results.claim_parts import Sources
@@ -51,6 +52,12 @@ def read_table(study, path):
     """A table of this run (DataFrame), None where the run has none."""
     path = study.folder / path
     return read_rows(path) if path.exists() else None
+
+
+def failing(study):
+    """{generator: why its card fails the gate of the audit} of a run; {} where it has no card."""
+    card = read_table(study, 'audit/generator_card.csv')
+    return {} if card is None else {g: why for g, why in not_testable(card).items() if why}
 
 
 def cohorts(dataset='phantom') -> Cohorts:

@@ -19,6 +19,10 @@ DIGITS = 12  # of each hash
 CORRECT, NOT_YET = 'Correct.', 'Not yet'
 
 
+class NoAnswer(ValueError):
+    """What was given is no number, or a function without a `return`."""
+
+
 @cache
 def keys() -> dict:
     """{exercise: {level, hint, width, slack, salt, sealed}} of exercises.json.
@@ -45,6 +49,8 @@ def check(name, *answers):
         return CORRECT if right else NOT_YET + more
     try:
         numbers = flat(name, answers)
+    except NoAnswer as error:
+        return f'{NOT_YET}: {error}.'
     except Exception as error:  # whatever the student's function raises
         return f'{NOT_YET}: {type(error).__name__}: {error}.'
     if fits(key, numbers):
@@ -63,15 +69,18 @@ def _word(answer):
 def flat(name, answers) -> np.ndarray:
     """The answers as float64 (m,): of a function, what its task measures.
 
-    Raises what the function raises, TypeError or ValueError for what is no number.
+    Raises what the function raises, NoAnswer for what is no number.
     """
     if callable(answers[0]):
         if name not in TASKS:
-            raise TypeError('a number is expected, no function')
+            raise NoAnswer('a number is expected, no function')
         answers = TASKS[name](_returning(answers[0]))
-    parts = [np.asarray(answer, np.float64).ravel() for answer in answers]
+    try:
+        parts = [np.asarray(answer, np.float64).ravel() for answer in answers]
+    except (TypeError, ValueError):
+        raise NoAnswer(f'a number is expected, not {answers[0]!r}') from None
     if not all(np.isfinite(part).all() for part in parts):
-        raise ValueError('some of it is no finite number')
+        raise NoAnswer('some of it is no finite number')
     return np.concatenate(parts)
 
 
@@ -80,7 +89,7 @@ def _returning(function):
 
     def called(*args):
         if (found := function(*args)) is None:
-            raise ValueError('the function returns nothing yet')
+            raise NoAnswer('the function returns nothing yet')
         return found
 
     return called

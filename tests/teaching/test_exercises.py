@@ -29,8 +29,9 @@ def test_check_answers_and_never_raises():
 
 
 def test_a_function_is_called_and_its_errors_are_said():
-    assert check('07.4', lambda *parents: None) == 'Not yet: ValueError: the function returns nothing yet.'
+    assert check('07.4', lambda *parents: None) == 'Not yet: the function returns nothing yet.'
     assert check('07.4', lambda x: x).startswith('Not yet: TypeError: ')
+    assert check('00.1', '46 %') == "Not yet: a number is expected, not '46 %'."
     assert (
         check('07.4', lambda x, y, x_syn, y_syn, lam: 1 / 0)
         == 'Not yet: ZeroDivisionError: division by zero.'

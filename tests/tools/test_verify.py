@@ -48,6 +48,8 @@ def run(study):
         for label in ('all', 'small')
         for metric, value in {'class_agreement': 0.8, 'diversity': 25.0, 'coverage': 0.05, 'kid': 3.0}.items()
     ]
+    ranges = ('low', 'high', 'reference', 'reference_low', 'reference_high')
+    card = [row | dict.fromkeys(ranges, 2 * row['value']) for row in card]
     pd.DataFrame(card).to_csv(study.folder / 'audit' / 'generator_card.csv', index=False)
     study.path('params.yaml').write_text(yaml.safe_dump({'profile': 'cpu', 'set': {}}))
     return study
@@ -83,6 +85,7 @@ def test_the_numbers_are_those_of_the_run(run):
         'population': [0.02, 0.01, 0.03],
     }
     assert found['cards'] == {'dcgan': {'class_agreement': 0.8, 'diversity': 25.0, 'coverage': 0.05}}
+    assert found['failing'] == []
 
 
 def test_a_run_agrees_with_itself_also_when_written(run):
