@@ -1,6 +1,7 @@
 """Real trainings, small: a generator that must help and one that must harm come out as such."""
 
 import numpy as np
+import pytest
 
 from genmix.appendix.defaults import classification
 from genmix.appendix.regime import score_arm
@@ -19,6 +20,7 @@ def mislabelled(images, seed):
     return Cohort(images.images, labels, images.patients, images.class_names, 'noise')
 
 
+@pytest.mark.long
 def test_the_oracle_helps_and_a_generator_of_wrong_labels_harms():
     """Balanced accuracy at the primary rule, over four cohorts of their own lesions, paired."""
     found = {'oracle': [], 'noise': [], 'mixed noise': []}
