@@ -182,7 +182,7 @@ def prepare(pages, places, source, run):
     for page in project_pages():
         shutil.copy(page, source)
     for name, content in pages.items():
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+        text = json.dumps(content, indent=1, ensure_ascii=False).replace('(../README.md)', '(index.md)')
         (source / f'{name}.ipynb').write_text(text, encoding='utf-8')
     parts = {
         'figures': figure_index(places, source),

@@ -13,6 +13,7 @@ from tools.outputs import alt_of
 
 project, author = 'The GenMix study', ''
 html_title = project
+html_favicon = 'favicon.svg'
 extensions = ['myst_nb', 'sphinxcontrib.bibtex', 'sphinx.ext.mathjax']
 
 nb_execution_mode = 'off'

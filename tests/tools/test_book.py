@@ -94,7 +94,9 @@ def small_run():
         code('answer', 'hidden_answer = 7', tags=['solution']),
     )
     nine = notebook(
-        prose('title', '# 09 · Results\n\n**Does it help?**\n\nBefore: `07_genmix`.'),
+        prose(
+            'title', '# 09 · Results\n\n**Does it help?**\n\nBefore: `07_genmix`; the [README](../README.md).'
+        ),
         prose('more', '$$a = b$$'),
         code('numbers', 'tables = results_table(replicates)', table, tags=['table']),
         code('one', "study.figure(fig, 'figure4')", shown('Points', 120), tags=['figure4']),
