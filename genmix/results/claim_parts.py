@@ -35,8 +35,8 @@ def failing_line(failing: Sequence[str], generators: Sequence[str]) -> str:
         return ''
     verb, them = ('fails', 'it') if len(names) == 1 else ('fail', 'them')
     return (
-        f'{" and ".join(names)} {verb} the gate of the audit (`06_generator_audit`), so claims about {them} '
-        f'alone are *{NOT_TESTABLE}*; means over the generators include {them}, as `PROTOCOL.md` says.'
+        f'{" and ".join(names)} {verb} the gate of the audit (`06_generator_audit`): claims about {them} are '
+        f'*{NOT_TESTABLE}*. The declared contrasts are means over the generators that include {them}.'
     )
 
 

@@ -8,7 +8,7 @@ from genmix.generators import PAPER
 from genmix.mixing.arms import arms_for
 from genmix.results import claims, data_size_parts, measured, metrics
 from genmix.results.bootstrap import bootstrap
-from genmix.results.claim_parts import Sources, shared
+from genmix.results.claim_parts import Sources, failing_line, shared
 from genmix.results.claim_tables import over_tables
 from genmix.results.claims import NOT_MEASURED, NOT_TESTABLE, part_verdicts, verdicts
 from genmix.results.cohorts import compact_card
@@ -156,6 +156,8 @@ def test_a_generator_that_fails_its_card_is_not_testable(long):
     names = ['genmix-textual_inversion@1/8', 'genmix-diffusion@1/8']
     assert more.mean == pytest.approx(long.contrast(names, ['classical'])['mean'])
     assert more.part == 'mean of genmix-g@1/8 without dcgan, stylegan − classical'
+    said = claims.overview(table).set_index('claim').found[EVERY]
+    assert said.count('(not testable here)') == 2 and 'without' not in said
     none = Sources(long, COUNTS, long.arms, [card({(g, 'tstr'): 0.1 for g in PAPER})])
     said = found(none)
     assert said[EVERY] == said['GenMix is more than class balance'] == NOT_TESTABLE
@@ -278,3 +280,10 @@ def test_other_data_stand_beside_nothing():
     assert measured.long_run_verdicts(parts, None) == [NOT_MEASURED]
     judged = parts.assign(verdict='supported')
     assert measured.long_run_verdicts(parts, judged) == ['supported']
+
+
+def test_failing_generators_are_named_in_one_sentence():
+    assert failing_line([], PAPER) == failing_line(['oracle'], PAPER) == ''
+    assert failing_line(['dcgan'], PAPER).startswith('dcgan fails the gate')
+    said = failing_line({'diffusion': 'why', 'dcgan': 'why'}, PAPER)
+    assert said.startswith('dcgan and diffusion fail the gate') and NOT_TESTABLE in said

@@ -6,6 +6,7 @@ import pytest
 
 from genmix.generators import PAPER
 from genmix.mixing.arms import Arm, arms_for
+from genmix.results.bootstrap import difference
 from genmix.results.contrasts import (
     BALANCE,
     EACH,
@@ -15,6 +16,7 @@ from genmix.results.contrasts import (
     brief,
     declared,
     exploratory,
+    mixing_at_doses,
     tuned,
     with_g,
 )
@@ -173,3 +175,11 @@ def test_a_side_with_several_generators_is_named_by_one_of_them():
     assert brief(found[EACH].a) == found[EACH].a.replace('8 g', '8 and g') and brief('mixup') == 'mixup'
     assert [c.generator for c in declared(arms_for(PAPER)) if c.gate == EACH] == list(PAPER)
     assert found[MIXING].generator == ''
+
+
+def test_mixing_at_each_dose_compares_equal_doses():
+    low, high = mixing_at_doses(arms_for(PAPER))
+    assert (low.name, high.name, low.gate) == ('mixing at dose 1/8', 'mixing at dose 1/2', 0)
+    assert low.weights == difference([f'genmix-{g}@1/8' for g in PAPER], [f'{g}@1/8' for g in PAPER])
+    assert all(name.endswith('@1/2') for name in high.weights) and len(high.weights) == 8
+    assert mixing_at_doses(arms_for([])) == []
