@@ -14,7 +14,7 @@ from genmix import StudyError
 from genmix.run.files import PROVENANCE, atomic_write, file_lock, remembered_checksums, to_disk
 from genmix.run.kernels import kernel_manager, sweep
 from genmix.run.log import MARK, log
-from genmix.run.notebooks import NAMES
+from genmix.run.notebooks import NAMES, notebooks
 
 
 class NotebookLog:
@@ -157,11 +157,22 @@ def _forget_damaged(study):
             page.unlink()
     for about in sorted(study.folder.rglob(PROVENANCE)):
         stage = about.parent.relative_to(study.folder).as_posix()
-        if '/.' not in f'/{stage}' and (damage := study.damaged(stage)):
-            notebook = study.provenance(stage).get('notebook', '')
+        if '/.' in f'/{stage}':
+            continue
+        known = study.provenance(stage)
+        whole = 'key' in known or 'skipped' in known
+        if damage := study.damaged(stage) if whole else f'{stage}/{PROVENANCE}':
+            notebook = known.get('notebook', '') or maker_of(stage, study)
             again = f'{notebook} makes it again' if notebook else 'the notebook that made it makes it again'
             log.info(f'runs/{study.run}/{damage} is gone or not as it was written: {again}')
             (study.folder / 'notebooks' / f'{notebook}.ipynb').unlink(missing_ok=True)
+
+
+def maker_of(stage, study):
+    """Name of the notebook that says that it makes a stage, or what the stage is part of; '' for none."""
+    every = notebooks(study.home / 'notebooks', appendices=True)
+    names = [nb.name for nb in every for made in nb.makes if f'{stage}/'.startswith(f'{made}/')]
+    return names[0] if names else ''
 
 
 def is_json(path):
