@@ -220,19 +220,19 @@ def test_lost_and_damaged_files_are_named_and_their_notebook_is_forgotten(study,
 
 @pytest.mark.parametrize('content', [b'', b'{}', b'{"key": "1', b'\xff{}', b'[1]'])
 def test_a_stage_whose_provenance_is_damaged_is_named_and_its_notebook_is_forgotten(study, content, capsys):
-    """Without its key nobody knows what a stage was made from; the notebook is asked that says it makes it."""
+    """Without its key nobody knows what a stage was made from: the notebook that makes it is asked."""
     folder = study.path('notebooks', 'x').parent
     shutil.copytree(ROOT / 'notebooks', study.home / 'notebooks')
-    for stage, notebook in (('cohort', '01_data'), ('audit/tstr/dcgan', '06_generator_audit')):
+    for stage, name in (('cohort', '01_data'), ('audit/tstr/dcgan', '06_generator_audit')):
         study.stage(stage, lambda out: (out / 'w').write_bytes(b'1234'))
-        done = folder / f'{notebook}.ipynb'
+        done = folder / f'{name}.ipynb'
         done.write_text('{}')
         runner.forget_damaged(study)
         assert done.exists() and 'again' not in capsys.readouterr().out
         (study.folder / stage / 'provenance.json').write_bytes(content)
         runner.forget_damaged(study)
         said = capsys.readouterr().out
-        assert f'{stage}/provenance.json is gone or not as it was written: {notebook} makes it again' in said
+        assert f'{stage}/provenance.json is gone or not as it was written: {name} makes it again' in said
         assert not done.exists()
         study.stage(stage, lambda out: (out / 'w').write_bytes(b'1234'))
         assert study.key(stage)
