@@ -252,7 +252,10 @@ def test_what_is_damaged_is_named_and_its_notebook_makes_it_again(finished):
     content = {file: (run / file).read_bytes() for file in damaged}
     for file, whole in content.items():
         (run / file).write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    about = run / 'predictions' / 'mixup-s0-f0.json'
+    about.write_text(about.read_text().replace('mass', 'maxx', 1))
     again = make(finished[0], 'all', 'PROFILE=smoke')
+    assert f'{about.name} is gone or not as it was written' in again.stdout and 'mass' in about.read_text()
     assert set(started(again)) >= {*damaged.values()}  # and 06 to 10: the log of a training has its speed
     for file, notebook in damaged.items():
         assert f'{file} is gone or not as it was written: {notebook} makes it again' in again.stdout

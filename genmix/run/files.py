@@ -139,15 +139,19 @@ def written(folder, deep=True):
     return sorted(p for p in found if not any(s.startswith('.') for s in p.relative_to(folder).parts))
 
 
-def first_damage(folder, sums):
-    """The first file of {relative path: checksum} that is gone or has another content, '' when none."""
+def damages(folder, sums):
+    """The files of {relative path: checksum} that are gone or have another content, one after the other."""
     for name, known in sums.items():
         try:
             if checksum(folder / name) != known:
-                return name
+                yield name
         except OSError:
-            return name
-    return ''
+            yield name
+
+
+def first_damage(folder, sums):
+    """The first of `damages`, '' when there is none."""
+    return next(damages(folder, sums), '')
 
 
 def replace_folder(new, final):

@@ -9,9 +9,10 @@ import logging
 import os
 import sys
 import time
+from itertools import islice
 
 from genmix import StudyError
-from genmix.run.files import PROVENANCE, atomic_write, file_lock, remembered_checksums, to_disk
+from genmix.run.files import PROVENANCE, atomic_write, damages, file_lock, remembered_checksums, to_disk
 from genmix.run.kernels import kernel_manager, sweep
 from genmix.run.log import MARK, log
 from genmix.run.notebooks import NAMES, notebooks
@@ -152,7 +153,7 @@ def forget_damaged(study):
 
 def _forget_damaged(study):
     for page in (study.folder / 'notebooks').glob(NAMES):
-        if not page.name.endswith('.failed.ipynb') and not is_json(page):
+        if not page.name.endswith('.failed.ipynb') and not is_page(page):
             log.info(f'runs/{study.run}/notebooks/{page.name} is damaged: it is executed again')
             page.unlink()
     for about in sorted(study.folder.rglob(PROVENANCE)):
@@ -161,10 +162,15 @@ def _forget_damaged(study):
             continue
         known = study.provenance(stage)
         whole = 'key' in known or 'skipped' in known
-        if damage := study.damaged(stage) if whole else f'{stage}/{PROVENANCE}':
+        found = damages(about.parent, known.get('files', {})) if whole else [PROVENANCE]
+        for name in found if known.get('removed') else islice(found, 1):
+            file = study.folder / os.path.normpath(f'{stage}/{name}')
             notebook = known.get('notebook', '') or maker_of(stage, study)
             again = f'{notebook} makes it again' if notebook else 'the notebook that made it makes it again'
+            damage = file.relative_to(study.folder).as_posix()
             log.info(f'runs/{study.run}/{damage} is gone or not as it was written: {again}')
+            if known.get('removed'):
+                file.unlink(missing_ok=True)
             (study.folder / 'notebooks' / f'{notebook}.ipynb').unlink(missing_ok=True)
 
 
@@ -175,9 +181,9 @@ def maker_of(stage, study):
     return names[0] if names else ''
 
 
-def is_json(path):
-    """Whether a file holds whole JSON, as a notebook does."""
+def is_page(path):
+    """Whether a file holds a whole notebook."""
     try:
-        return isinstance(json.loads(path.read_text(encoding='utf-8')), dict)
-    except ValueError:
+        return 'cells' in json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, TypeError):
         return False

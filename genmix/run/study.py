@@ -157,16 +157,19 @@ class Study:
             shutil.rmtree(stale)
         return seconds
 
-    def sign(self, name: str, params=None, inputs=(), files=None) -> None:
+    def sign(self, name: str, params=None, inputs=(), files=None, removed=False) -> None:
         """Provenance for a folder of other stages or single files; untouched when nothing changed.
 
-        files   what of the run is of this making, for their checksums; None: what lies in the folder itself
+        files     what of the run is of this making, for their checksums; None: what lies in the folder itself
+        removed   a file found damaged is removed (`runner.forget_damaged`), where what makes it again only
+                  looks whether it is there
         """
         key, folder = key_of(params or {}, inputs), self.folder / name
         files = written(folder, deep=False) if files is None else files
         files = {os.path.relpath(path, folder): checksum(path) for path in files}
         if self.key(name) != key or self.provenance(name).get('files') != files:
-            about = self._about(name, key, params, inputs) | environment() | {'files': files}
+            about = self._about(name, key, params, inputs) | environment()
+            about |= {'files': files} | ({'removed': True} if removed else {})
             with atomic_write(self.path(name, PROVENANCE)) as part:
                 part.write_text(json.dumps(about, indent=1, default=str), encoding='utf-8')
 

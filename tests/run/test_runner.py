@@ -206,7 +206,7 @@ def test_lost_and_damaged_files_are_named_and_their_notebook_is_forgotten(study,
     study.sign('predictions', {'trials': {}})
     study.stage('generators/a', lambda out: (out / 'w').write_bytes(b'1234'))
     done = study.path('notebooks', '08_classification.ipynb')
-    done.write_text('{}')
+    done.write_text('{"cells": []}')
     runner.forget_damaged(study)
     assert done.exists() and 'again' not in capsys.readouterr().out
     (study.folder / 'predictions' / 'a-s0-f0.csv.gz').unlink()
@@ -226,7 +226,7 @@ def test_a_stage_whose_provenance_is_damaged_is_named_and_its_notebook_is_forgot
     for stage, name in (('cohort', '01_data'), ('audit/tstr/dcgan', '06_generator_audit')):
         study.stage(stage, lambda out: (out / 'w').write_bytes(b'1234'))
         done = folder / f'{name}.ipynb'
-        done.write_text('{}')
+        done.write_text('{"cells": []}')
         runner.forget_damaged(study)
         assert done.exists() and 'again' not in capsys.readouterr().out
         (study.folder / stage / 'provenance.json').write_bytes(content)
@@ -238,10 +238,28 @@ def test_a_stage_whose_provenance_is_damaged_is_named_and_its_notebook_is_forgot
         assert study.key(stage)
 
 
-@pytest.mark.parametrize('content', [b'', b'{"cells": [', b'\xff{}', b'3'])
+def test_what_is_signed_to_be_removed_is_removed_where_it_is_damaged(study, capsys, monkeypatch):
+    """Every such file at once: its maker only looks whether it is there, and would sign what it finds."""
+    monkeypatch.setenv('GENMIX_NOTEBOOK', '08_classification')
+    files = [study.path('predictions', f'{name}.json') for name in 'abc']
+    for file in files:
+        file.write_text('{"mass": 0.5}')
+    study.sign('predictions/about', files=files, removed=True)
+    done = study.path('notebooks', '08_classification.ipynb')
+    done.write_text('{"cells": []}')
+    files[0].write_text('{"mass": 0.6}')
+    files[2].write_text('')
+    runner.forget_damaged(study)
+    said = capsys.readouterr().out
+    assert [file.exists() for file in files] == [False, True, False] and not done.exists()
+    for name in 'ac':
+        assert f'predictions/{name}.json is gone or not as it was written: 08_classification makes' in said
+
+
+@pytest.mark.parametrize('content', [b'', b'{"cells": [', b'\xff{}', b'3', b'{}'])
 def test_a_damaged_page_is_executed_again(study, content, capsys):
     whole, broken = (study.path('notebooks', f'0{i}_a.ipynb') for i in (1, 2))
-    whole.write_text('{}')
+    whole.write_text('{"cells": []}')
     broken.write_bytes(content)
     failed = study.path('notebooks', '02_a.failed.ipynb')
     failed.write_bytes(content)
