@@ -286,10 +286,13 @@ def test_one_prediction_file_changes_table_and_prose_alike(finished):
     p = pd.read_csv(file, dtype={'id': str})
     for k, name in enumerate(c for c in p if c.startswith('p_')):
         p[name] = (p.label == k).astype(float)
-    before = checksum(file)
+    about, signed = file.with_name('genmix-dcgan@1of8-s0-f0.json'), run / 'predictions' / 'about'
+    before = checksum(file), checksum(about)
     p.to_csv(file, index=False)
-    for about in (file.with_name('genmix-dcgan@1of8-s0-f0.json'), file.with_name('provenance.json')):
-        about.write_text(about.read_text().replace(before, checksum(file)))
+    for place in (about, file.with_name('provenance.json')):
+        place.write_text(place.read_text().replace(before[0], checksum(file)))
+    sums = signed / 'provenance.json'
+    sums.write_text(sums.read_text().replace(before[1], checksum(about)))
     (run / 'notebooks' / '09_results.ipynb').unlink()
     assert started(make(finished[0], '09_results', 'PROFILE=smoke')) == ['09_results']
     row_now, contrasts_now, claims_now, mixing_now = results_page(run)
