@@ -238,6 +238,7 @@ def test_a_deleted_prediction_is_made_again_and_no_other(finished):
 
 
 @pytest.mark.smoke
+@pytest.mark.long
 def test_what_is_damaged_is_named_and_its_notebook_makes_it_again(finished):
     """By make, of a run of which every notebook is executed: one bit of a file each of four notebooks."""
     run = finished[0] / 'runs' / 'smoke'
