@@ -37,11 +37,9 @@ PROMISED = """
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize(
-    'name', [nb.name for nb in notebooks.notebooks()]
-)  # each finds those before it executed
+@pytest.mark.parametrize('name', [nb.name for nb in notebooks.notebooks()])
 def test_each_notebook_runs_shows_its_figures_and_warns_of_nothing(clone, name):
-    done = make(clone, name, 'PROFILE=smoke', f'SET={PLUGINS}')
+    done = make(clone, name, 'PROFILE=smoke', f'SET={PLUGINS}')  # those before it are executed
     assert name in started(done)
     assert not done.stderr.strip(), done.stderr
     cells = json.loads((clone / 'runs' / 'smoke' / 'notebooks' / f'{name}.ipynb').read_text())['cells']
@@ -287,12 +285,12 @@ def test_one_prediction_file_changes_table_and_prose_alike(finished):
     p = pd.read_csv(file, dtype={'id': str})
     for k, name in enumerate(c for c in p if c.startswith('p_')):
         p[name] = (p.label == k).astype(float)
-    about, signed = file.with_name('genmix-dcgan@1of8-s0-f0.json'), run / 'predictions' / 'about'
+    about = file.with_name('genmix-dcgan@1of8-s0-f0.json')
     before = checksum(file), checksum(about)
     p.to_csv(file, index=False)
     for place in (about, file.with_name('provenance.json')):
         place.write_text(place.read_text().replace(before[0], checksum(file)))
-    sums = signed / 'provenance.json'
+    sums = run / 'predictions' / 'about' / 'provenance.json'
     sums.write_text(sums.read_text().replace(before[1], checksum(about)))
     (run / 'notebooks' / '09_results.ipynb').unlink()
     assert started(make(finished[0], '09_results', 'PROFILE=smoke')) == ['09_results']

@@ -43,8 +43,12 @@ PAGES = {
     'docs/real-images.md': ('cohorts', 'real'),
 }
 
-
 DOSE = 'The *dose* is the synthetic share of the image mass of a batch.'
+
+
+def paragraphs(parts):
+    """The parts that are not empty, with a blank line between them."""
+    return '\n\n'.join(filter(None, parts))
 
 
 def so_far(long):
@@ -60,13 +64,13 @@ def results_block(long, judged):
     if judged is None:
         return '\n\n'.join([so_far(long), one_cohort()])
     table, _ = long.contrasts(tuning())
-    return '\n\n'.join(
+    return paragraphs(
         [
             DOSE,
             short_table(f'balanced accuracy [%], {len(long)} cohorts', partial(over_cohorts, long)),
             f'**The declared contrasts**, over {len(long)} cohorts:',
             bullets(summarise_contrasts(table, 'population')),
-            *filter(None, [displayed(failing_line(Sources.of_cohorts(long).failing, PAPER))]),
+            displayed(failing_line(Sources.of_cohorts(long).failing, PAPER)),
             '**The claims of the paper and four controls**, by what they concern:',
             bullets(claims.summarise_claims(judged)),
         ]
@@ -88,10 +92,8 @@ def one_cohort():
         f'[{low:+.1f}, {high:+.1f}], averaged over four generators and the doses 1/8 and 1/2 (95 %, over '
         f'classifiers and test patients of this cohort): {at_doses(scores)}. {DOSE}'
     )
-    failing = displayed(failing_line(found.get('failing', []), PAPER))
-    return '\n\n'.join(
-        filter(None, [said, short_table('balanced accuracy [%], one cohort', cell_of), failing])
-    )
+    failing = displayed(failing_line(found['failing'], PAPER))
+    return paragraphs([said, short_table('balanced accuracy [%], one cohort', cell_of), failing])
 
 
 def at_doses(scores):

@@ -40,10 +40,9 @@ def regime_curves(table, chosen_steps):
         x = mean.index * 1.035 ** (i - (len(arms) - 1) / 2)
         own = NAMED.search(arm)
         style = generator_style(own[1] if own else '')
-        look = {'color': style.colour, 'ls': style.line if own else line_style(i), 'ms': 4, 'capsize': 2}
-        ax.errorbar(
-            x, mean, half_width, label=displayed(arm), marker=style.marker if own else marker(i), **look
-        )
+        line, sign = (style.line, style.marker) if own else (line_style(i), marker(i))
+        look = {'color': style.colour, 'ls': line, 'marker': sign, 'ms': 4, 'capsize': 2}
+        ax.errorbar(x, mean, half_width, label=displayed(arm), **look)
         found.append(f'{displayed(arm)} {mean.iloc[0]:.1f} and {mean.get(chosen_steps, mean.iloc[-1]):.1f} %')
     ax.axvline(chosen_steps, color='k', lw=0.8, ls=':', label='chosen length', zorder=0)
     seeds = count_range(table.groupby(['arm', 'steps']).size())

@@ -196,7 +196,7 @@ def reliability(y, p, weight=None, runs=1, bins=BINS):
     weight.
 
     y int (n,), p (n, K), weight (n,) may hold the same lesions `runs` times, once per classifier; Wilson's
-    intervals then count lesions, n / runs.  Means within a bin are weighted; `weight` is the sum of a bin.
+    intervals then count lesions, n / runs.  Means within a bin are weighted; `weight` is of a bin, per run.
     """
     confidence, weight = p.max(1), np.ones(len(y)) if weight is None else weight
     table = pd.DataFrame({'confidence': confidence, 'accuracy': p.argmax(1) == y})
@@ -204,7 +204,7 @@ def reliability(y, p, weight=None, runs=1, bins=BINS):
     total = binned.sum()
     points = total[['confidence', 'accuracy']].div(total.weight, axis=0).assign(n=binned.size() / runs)
     points['low'], points['high'] = wilson(points.accuracy, points.n)
-    points['weight'] = total.weight
+    points['weight'] = total.weight / runs
     return points[['confidence', 'accuracy', 'low', 'high', 'n', 'weight']].reset_index(drop=True)
 
 

@@ -28,6 +28,14 @@ NUMBERS = ('mean', 'low', 'high', 'p', 'p_equivalent')
 LABELS = ['generator', 'label', 'metric']
 
 
+def failing_of(cards: Sequence[pd.DataFrame]) -> dict[str, str]:
+    """{generator: why its card fails the gate} of those that fail it, from the mean over the cards."""
+    if not len(cards):
+        return {}
+    mean = pd.concat(cards).groupby(LABELS, sort=False).mean(numeric_only=True).reset_index()
+    return {g: why for g, why in findings.not_testable(mean).items() if why}
+
+
 def failing_line(failing: Sequence[str], generators: Sequence[str]) -> str:
     """Which of the generators (identifiers) fail the gate, in a sentence; '' where none does."""
     names = [g for g in generators if g in failing]
@@ -121,10 +129,7 @@ class Sources:
     @cached_property
     def failing(self) -> dict[str, str]:
         """{generator: why its card fails the gate} of those that fail it, from the mean over the cards."""
-        if not len(self.cards):
-            return {}
-        mean = pd.concat(self.cards).groupby(LABELS, sort=False).mean(numeric_only=True).reset_index()
-        return {g: why for g, why in findings.not_testable(mean).items() if why}
+        return failing_of(self.cards)
 
     @property
     def testable(self) -> list[str]:

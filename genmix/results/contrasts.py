@@ -85,9 +85,9 @@ class Finder:
                 return arm.name
         return ''
 
-    def pairs(self, generator, kind='genmix') -> list[tuple[str, str]]:
+    def pairs(self, generator, kind='genmix', doses=DOSES) -> list[tuple[str, str]]:
         """[(mixed, unmixed)] of a generator at each dose that has both: equal synthetic and label mass."""
-        both = [(self(kind, generator, q), self('synthetic', generator, q)) for q in DOSES]
+        both = [(self(kind, generator, q), self('synthetic', generator, q)) for q in doses]
         return [pair for pair in both if all(pair)]
 
     def all_of(self, kind, generators, dose=DOSES[0], balance='natural', steps=0) -> list[str]:
@@ -126,8 +126,7 @@ def mixing_at_doses(arms: dict[str, Arm]) -> list[Contrast]:
     declared contrast."""
     find, found = Finder(arms), []
     for q in DOSES:
-        pairs = [(find('genmix', g, q), find('synthetic', g, q)) for g in PAPER]
-        if pairs := [pair for pair in pairs if all(pair)]:
+        if pairs := [pair for g in PAPER for pair in find.pairs(g, doses=[q])]:
             found.append(_mean_of(f'mixing at dose {dose_in_words(q)}', 0, pairs))
     return found
 

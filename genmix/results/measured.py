@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from genmix import StudyError
-from genmix.audit.findings import not_testable
 from genmix.data.cohort import read_rows
 from genmix.results import claims
-from genmix.results.claim_parts import Sources
+from genmix.results.claim_parts import Sources, failing_of
 from genmix.results.cohorts import Cohorts
 from genmix.run.study import home
 
@@ -57,7 +56,7 @@ def read_table(study, path):
 def failing(study):
     """{generator: why its card fails the gate of the audit} of a run; {} where it has no card."""
     card = read_table(study, 'audit/generator_card.csv')
-    return {} if card is None else {g: why for g, why in not_testable(card).items() if why}
+    return failing_of([] if card is None else [card])
 
 
 def cohorts(dataset='phantom') -> Cohorts:

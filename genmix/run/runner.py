@@ -164,13 +164,12 @@ def _forget_damaged(study):
         whole = 'key' in known or 'skipped' in known
         found = damages(about.parent, known.get('files', {})) if whole else [PROVENANCE]
         for name in found if known.get('removed') else islice(found, 1):
-            file = study.folder / os.path.normpath(f'{stage}/{name}')
+            damage = os.path.normpath(f'{stage}/{name}')
             notebook = known.get('notebook', '') or maker_of(stage, study)
             again = f'{notebook} makes it again' if notebook else 'the notebook that made it makes it again'
-            damage = file.relative_to(study.folder).as_posix()
             log.info(f'runs/{study.run}/{damage} is gone or not as it was written: {again}')
             if known.get('removed'):
-                file.unlink(missing_ok=True)
+                (study.folder / damage).unlink(missing_ok=True)
             (study.folder / 'notebooks' / f'{notebook}.ipynb').unlink(missing_ok=True)
 
 
